@@ -1,0 +1,35 @@
+"""Pellucid: neural networks that a person can read.
+
+The names below load on first use (PEP 562), so ``import pellucid`` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DataError": "pellucid._checks",
+    "PellucidError": "pellucid._checks",
+    "ProtoTree": "pellucid.prototree",
+    "ProtoTreeClassifier": "pellucid.prototree",
+    "Topology": "pellucid.prototree",
+    "UsageError": "pellucid._checks",
+}
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from pellucid._checks import DataError, PellucidError, UsageError
+    from pellucid.prototree import ProtoTree, ProtoTreeClassifier, Topology
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
