@@ -1,0 +1,60 @@
+"""Leaf class distributions, learned without gradients.
+
+Each leaf holds class counts ``c``; its distribution is the softmax of them. One step adds, for
+each image of class ``y``, the share of its own answer that the leaf gave:
+``path_l(x) * softmax(c_l)_y / yhat_y``.
+
+Source: Kontschieder et al. 2015, equation 11, as run over mini-batches by Nauta et al. 2021,
+algorithm 1. Deviation: the softmax is mixed with a little of the uniform distribution, because
+softmax of counts reaches exact zeros, and then one image makes the loss infinite.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+LEAF_FLOOR = 1e-3
+"""Share of the uniform distribution in each leaf."""
+
+
+def leaf_log_distributions(
+    counts: Float[Tensor, "leaves classes"], *, floor: float = LEAF_FLOOR
+) -> Float[Tensor, "leaves classes"]:
+    """Return ``log((1 - floor) softmax(counts) + floor / classes)``, never below the floor."""
+    uniform = math.log(floor / counts.shape[1]) if floor > 0 else -math.inf
+    sharp = torch.log_softmax(counts, dim=1) + math.log1p(-floor)
+    return torch.logaddexp(sharp, sharp.new_tensor(uniform))
+
+
+def leaf_responsibilities(
+    path_log_probability: Float[Tensor, "batch leaves"],
+    log_distributions: Float[Tensor, "leaves classes"],
+    labels: Int[Tensor, "batch"],
+) -> Float[Tensor, "leaves classes"]:
+    """Return how much each leaf answered for each true class, summed over the batch.
+
+    A sum over images: batches, processes and machines may be added up in any grouping. All
+    entries together add up to the number of images.
+    """
+    answered = path_log_probability + log_distributions[:, labels].T
+    share = torch.softmax(answered, dim=1)  # path_l leaf_l,y / yhat_y
+    total = torch.zeros_like(log_distributions.T).index_add_(0, labels, share)
+    return total.T.contiguous()
+
+
+def update_counts(
+    counts: Float[Tensor, "leaves classes"],
+    counts_at_epoch_start: Float[Tensor, "leaves classes"],
+    responsibilities: Float[Tensor, "leaves classes"],
+    *,
+    batches: int,
+) -> Float[Tensor, "leaves classes"]:
+    """Return the counts after one batch: forget ``1/batches`` of the old ones, add the new.
+
+    After an epoch of ``batches`` steps the counts are those of this epoch alone.
+    """
+    return (counts - counts_at_epoch_start / batches).clamp_min_(0) + responsibilities

@@ -1,0 +1,135 @@
+"""Log-probabilities of paths, and the three ways a tree answers: one soft, two hard.
+
+Everything here lives in log space. Given an image, branch ``n`` sends it right with probability
+``sim_n = exp(-distance_n)`` and left with ``1 - sim_n``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pellucid.prototree.topology import Topology
+
+_LEAST_DISTANCE = 1e-12
+"""Below this distance ``log(1 - sim)`` is held at about -27.6, so that no path is impossible."""
+
+TURNING_DISTANCE = math.log(2)
+"""The distance at which ``sim`` is one half: a nearer patch sends a greedy walk right."""
+
+
+def path_log_probabilities(
+    distances: Float[Tensor, "batch branches"], topology: Topology
+) -> Float[Tensor, "batch leaves"]:
+    """Return for each leaf the sum of its branches' log-probabilities; ``exp`` adds up to 1.
+
+    ``log sim = -d`` and ``log(1 - sim) = log(-expm1(-d))``, neither of which cancels.
+
+    Source: Nauta et al. 2021, equation 2. Deviation: always in log space, root at log 1 = 0.
+
+    Args:
+        distances: Distance of each image to each branch's prototype, >= 0.
+        topology: The tree; its branches are the columns of ``distances``.
+    """
+    log_right = -distances
+    log_left = torch.log(-torch.expm1(-distances.clamp_min(_LEAST_DISTANCE)))
+    above = distances.new_zeros(len(distances), 1)
+    reached = []
+    for level in topology.levels:
+        arrived = _columns(above, level.parents)
+        above = torch.cat(
+            [
+                arrived + _columns(log_left, level.branches),
+                arrived + _columns(log_right, level.branches),
+            ],
+            dim=1,
+        )
+        reached.append(above)
+    return _columns(torch.cat(reached, dim=1), topology.leaf_places)
+
+
+def _columns(table: Tensor, wanted: np.ndarray) -> Tensor:
+    """Return ``table[:, wanted]``, as a view where the columns are neighbors."""
+    first, last = int(wanted[0]), int(wanted[-1])
+    if last - first + 1 == len(wanted) and np.array_equal(wanted, np.arange(first, last + 1)):
+        return table[:, first : last + 1]
+    return table[:, torch.from_numpy(wanted).to(table.device)]
+
+
+def distributed(
+    path_log_probability: Float[Tensor, "batch leaves"],
+    leaf_log_distributions: Float[Tensor, "leaves classes"],
+) -> Float[Tensor, "batch classes"]:
+    """Return the log of the mixture of all leaves, ``log sum_l exp(path_l + leaf_l)``.
+
+    One matrix product, after taking each row's and each class's largest term out (a log-sum-exp
+    for matrices). An image for which this underflows is added up term by term instead.
+
+    Source: Nauta et al. 2021, equation 3.
+    """
+    path_top = path_log_probability.amax(dim=1, keepdim=True).detach()
+    leaf_top = leaf_log_distributions.amax(dim=0, keepdim=True).detach().clamp_min(-1e30)
+    share = torch.exp(path_log_probability - path_top) @ torch.exp(
+        leaf_log_distributions - leaf_top
+    )
+    lost = (share < torch.finfo(share.dtype).tiny / torch.finfo(share.dtype).eps).any(dim=1)
+    mixed = torch.log(share.masked_fill(lost[:, None], 1.0)) + path_top + leaf_top
+    if lost.any():
+        terms = path_log_probability[lost, :, None] + leaf_log_distributions
+        mixed = mixed.index_put((lost.nonzero()[:, 0],), torch.logsumexp(terms, dim=1))
+    return mixed
+
+
+def most_probable_leaf(
+    path_log_probability: Float[Tensor, "batch leaves"],
+) -> Int[Tensor, "batch"]:
+    """Return the leaf that the whole tree finds most probable (lowest number on a tie).
+
+    Source: Nauta et al. 2021, section 3.4, "selecting the leaf with the highest path probability".
+    """
+    return path_log_probability.argmax(dim=1)
+
+
+def greedy_leaf(
+    distances: Float[Tensor, "batch branches"], topology: Topology
+) -> Int[Tensor, "batch"]:
+    """Return the leaf reached by taking the more probable child at each branch.
+
+    Right where ``sim >= 1/2``, that is ``distance <= ln 2``. This is not the most probable leaf:
+    a walk through 0.51 and then 0.51 arrives with 0.26, while the other side may hold 0.49.
+
+    Source: Nauta et al. 2021, section 3.4, "greedy".
+    """
+    right = torch.tensor(topology.right, device=distances.device)
+    left = torch.tensor(topology.left, device=distances.device)
+    node = torch.zeros(len(distances), dtype=torch.int64, device=distances.device)
+    for _ in topology.levels:
+        branch = node.clamp_min(0)
+        near = distances.gather(1, branch[:, None])[:, 0] <= TURNING_DISTANCE
+        step = torch.where(near, right[branch], left[branch])
+        node = torch.where(node >= 0, step, node)
+    return ~node
+
+
+def path_margin(
+    distances: Float[Tensor, "batch branches"], leaf: Int[Tensor, "batch"], topology: Topology
+) -> Float[Tensor, "batch"]:
+    """Return ``min over the path of |d_n - ln 2|``, a certified radius in latent space.
+
+    A distance to the nearest patch moves at most as far as any one patch does. So no change of
+    the latent map that moves each patch by less than this radius changes the greedy path.
+
+    Args:
+        distances: Distance of each image to each branch's prototype.
+        leaf: The greedy leaf of each image, as `greedy_leaf` gives it.
+        topology: The tree.
+    """
+    on_path = torch.zeros(topology.leaves, topology.branches, dtype=torch.bool)
+    for number, path in enumerate(topology.paths):
+        on_path[number, [branch for branch, _ in path]] = True
+    slack = (distances - TURNING_DISTANCE).abs()
+    return slack.masked_fill(~on_path.to(leaf.device)[leaf], torch.inf).amin(dim=1)
