@@ -83,6 +83,8 @@ def check_choice(name: str, value: object, choices: Iterable[str], *, remedy: st
         listed = ", ".join(repr(choice) for choice in allowed)
         guess = did_you_mean(value, allowed)
         raise UsageError(
-            _sentence(f"{name} must be one of {listed}", value, " ".join(filter(None, [guess, remedy])))
+            _sentence(
+                f"{name} must be one of {listed}", value, " ".join(filter(None, [guess, remedy]))
+            )
         )
     return str(value)

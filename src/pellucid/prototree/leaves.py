@@ -58,3 +58,26 @@ def update_counts(
     After an epoch of ``batches`` steps the counts are those of this epoch alone.
     """
     return (counts - counts_at_epoch_start / batches).clamp_min_(0) + responsibilities
+
+
+def fit_leaves(
+    counts: Float[Tensor, "leaves classes"],
+    path_log_probability: Float[Tensor, "images leaves"],
+    labels: Int[Tensor, "images"],
+    *,
+    rounds: int = 10,
+) -> Float[Tensor, "leaves classes"]:
+    """Return the counts after full-batch leaf steps with everything else held still.
+
+    Used after projection and pruning, which move the paths under the leaves.
+
+    Args:
+        counts: Where to start.
+        path_log_probability: Of all training images.
+        labels: Their classes.
+        rounds: Full-batch steps; each replaces the counts.
+    """
+    for _ in range(rounds):
+        log_distributions = leaf_log_distributions(counts)
+        counts = leaf_responsibilities(path_log_probability, log_distributions, labels)
+    return counts

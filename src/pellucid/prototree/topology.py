@@ -199,8 +199,9 @@ class Topology:
                 f"removed must leave at least two leaves, got {len(gone)} of {self.leaves}."
             )
         # Children come after their parents, so one pass from the end sees every child resolved.
-        stand_in: dict[int, int | None] = {~leaf: None if leaf in gone else ~leaf
-                                           for leaf in range(self.leaves)}
+        stand_in: dict[int, int | None] = {
+            ~leaf: None if leaf in gone else ~leaf for leaf in range(self.leaves)
+        }
         kept_children: dict[int, tuple[int, int]] = {}
         for branch in reversed(range(self.branches)):
             left, right = stand_in[self.left[branch]], stand_in[self.right[branch]]

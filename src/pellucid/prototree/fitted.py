@@ -1,0 +1,162 @@
+"""A trained tree with all that is needed to use and to explain it, in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from pellucid._checks import DataError, UsageError
+from pellucid.backbones import ReceptiveField, create_backbone
+from pellucid.data import ImageSet, Normalization, batches
+from pellucid.prototree.model import ProtoTree
+from pellucid.prototree.projection import LabeledImages, PatchSource
+from pellucid.prototree.pruning import Pruning
+from pellucid.prototree.recipe import TreeRecipe
+from pellucid.prototree.topology import Topology
+from pellucid.runs import write_atomically
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FittedTree:
+    """A tree, the pictures behind its prototypes, and how to feed it.
+
+    Attributes:
+        tree: The network, in evaluation mode.
+        recipe: How it was trained.
+        class_names: One name a class.
+        image_size: (height, width) in pixels of the images it takes.
+        normalization: Channel means and deviations, applied to pixels in [0, 1].
+        receptive_field: Which pixels each latent cell can see.
+        sources: For each branch, the training patch that its prototype is; empty before projection.
+        neighbors: For each branch, the nearest training patches, one an image, nearest first.
+        pruning: What pruning took away, or None.
+    """
+
+    tree: ProtoTree
+    recipe: TreeRecipe
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+    normalization: Normalization
+    receptive_field: ReceptiveField
+    sources: tuple[PatchSource, ...] = ()
+    neighbors: tuple[tuple[PatchSource, ...], ...] = ()
+    pruning: Pruning | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.tree.prototypes.device
+
+    def normalized_batches(
+        self, images: ImageSet, indices: Tensor, *, batch_size: int = 256
+    ) -> LabeledImages:
+        """Yield (normalized float images, labels, indices) on the tree's device, in order."""
+        for pixels, labels, which in batches(images, indices, batch_size=batch_size):
+            moved = self.normalization(pixels.to(self.device))
+            yield moved, labels.to(self.device), which
+
+    def duplicates(self) -> tuple[tuple[int, ...], ...]:
+        """Return the groups of branches whose prototypes are one and the same patch."""
+        groups: dict[tuple[int, int, int], list[int]] = {}
+        for branch, source in enumerate(self.sources):
+            groups.setdefault((source.image, source.row, source.column), []).append(branch)
+        return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def save_tree(fitted: FittedTree, path: str | Path) -> None:
+    """Write a fitted tree as one safetensors file, its description as JSON in the header.
+
+    Raises:
+        DataError: the file cannot be written; an older file of that name is left as it was.
+    """
+    description = {
+        "format": _FORMAT,
+        "left": fitted.tree.topology.left,
+        "right": fitted.tree.topology.right,
+        "recipe": asdict(fitted.recipe),
+        "backbone": getattr(fitted.tree.backbone, "name", None),
+        "class_names": fitted.class_names,
+        "image_size": fitted.image_size,
+        "normalization": asdict(fitted.normalization),
+        "receptive_field": asdict(fitted.receptive_field),
+        "sources": [asdict(source) for source in fitted.sources],
+        "neighbors": [[asdict(source) for source in row] for row in fitted.neighbors],
+        "pruning": asdict(fitted.pruning) if fitted.pruning else None,
+    }
+    tensors = {name: value.cpu().contiguous() for name, value in fitted.tree.state_dict().items()}
+    write_atomically(Path(path), save(tensors, metadata={"pellucid": json.dumps(description)}))
+
+
+def load_tree(path: str | Path, *, backbone: nn.Module | None = None) -> FittedTree:
+    """Read what `save_tree` wrote.
+
+    Args:
+        path: The file.
+        backbone: The module to load the weights into; needed when the tree was trained with a
+            module of the user's own.
+
+    Raises:
+        DataError: the file is missing, damaged or not a Pellucid tree.
+        UsageError: the tree needs the user's own backbone.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        description: dict[str, Any] = json.loads(metadata["pellucid"])
+        if description["format"] != _FORMAT:
+            raise DataError(f"{path} has format {description['format']}; update Pellucid.")
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{path} is not a tree that Pellucid wrote ({error}). Give the model.safetensors of a run."
+        ) from None
+    recipe = TreeRecipe(**_tuples(description["recipe"]))
+    image_size = tuple(description["image_size"])
+    if backbone is None:
+        if recipe.backbone == USER_BACKBONE:
+            raise UsageError(
+                f"backbone must be given for {path}: it was trained with a module of your own, "
+                f"{description['backbone']!r}. Pass the same architecture, wrapped as before."
+            )
+        # The weights come from the file itself, not from where training started.
+        backbone = create_backbone(recipe.backbone, image_size=image_size, stage=recipe.stage)
+    tree = ProtoTree(
+        backbone,
+        len(description["class_names"]),
+        topology=Topology(tuple(description["left"]), tuple(description["right"])),
+        latent_channels=recipe.latent_channels,
+        prototype_size=recipe.prototype_size,
+    )
+    tree.load_state_dict(tensors)
+    pruning = description["pruning"]
+    return FittedTree(
+        tree=tree.eval(),
+        recipe=recipe,
+        class_names=tuple(description["class_names"]),
+        image_size=image_size,
+        normalization=Normalization(**_tuples(description["normalization"])),
+        receptive_field=ReceptiveField(**_tuples(description["receptive_field"])),
+        sources=tuple(PatchSource(**source) for source in description["sources"]),
+        neighbors=tuple(
+            tuple(PatchSource(**source) for source in row) for row in description["neighbors"]
+        ),
+        pruning=Pruning(**_tuples(pruning)) if pruning else None,
+    )
+
+
+USER_BACKBONE = "(user module)"
+"""What a recipe's ``backbone`` says when the user passed a module."""
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}

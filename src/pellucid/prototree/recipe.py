@@ -1,0 +1,236 @@
+"""How a prototype tree is trained: the recipe as printable data, and the training task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import nll_loss
+
+from pellucid._checks import DataError, UsageError, check_choice, check_integer, check_number
+from pellucid.prototree.leaves import leaf_responsibilities, update_counts
+from pellucid.prototree.model import ProtoTree
+from pellucid.prototree.projection import LabeledImages
+from pellucid.prototree.routing import distributed, path_log_probabilities
+from pellucid.training import Batch
+
+INITIALIZATIONS = ("patches", "random")
+
+
+@dataclass(frozen=True)
+class TreeRecipe:
+    """Everything that decides a tree besides the data and the seed.
+
+    Attributes:
+        backbone: Name for `pellucid.backbones.create_backbone`.
+        weights: Local weights file, ``"hub"``, or None for a random start.
+        stage: Which of the backbone's stages gives the latent map; None chooses.
+        freeze_backbone: Leave the backbone's weights and statistics as they are.
+        depth: Depth of the full tree to start from, 1 to 16.
+        latent_channels: Channels of the latent map.
+        prototype_size: (height, width) of a prototype in latent cells.
+        epochs: All epochs, warm-up included.
+        warm_up_epochs: Epochs of backbone and add-on alone, under a max-pool and a linear head;
+            0 switches the warm-up off.
+        prototype_initialization: ``"patches"`` (random patches of training images, after the
+            warm-up) or ``"random"`` (a normal distribution, the reference's way).
+        batch_size: Images a step.
+        learning_rate: Adam's, for add-on and head, at the start of a cosine decay to 0.
+        backbone_learning_rate: None takes ``learning_rate``, or a tenth of it with ``weights``.
+        prototype_learning_rate: None takes ``learning_rate``.
+        decoupled_weight_decay: AdamW's, on weights of two or more dimensions, not on prototypes.
+        class_constrained_projection: Search only images of the majority classes below a branch.
+        pruning_tolerance: Share of training images on which pruning may newly err.
+        top_k: Nearest training patches kept for each prototype.
+    """
+
+    backbone: str = "patch_cnn"
+    weights: str | None = None
+    stage: int | None = None
+    freeze_backbone: bool = False
+    depth: int = 5
+    latent_channels: int = 64
+    prototype_size: tuple[int, int] = (1, 1)
+    epochs: int = 15
+    warm_up_epochs: int = 3
+    prototype_initialization: str = "patches"
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    backbone_learning_rate: float | None = None
+    prototype_learning_rate: float | None = None
+    decoupled_weight_decay: float = 0.0
+    class_constrained_projection: bool = True
+    pruning_tolerance: float = 0.001
+    top_k: int = 5
+
+    def __post_init__(self) -> None:
+        check_integer("depth", self.depth, low=1, high=16, remedy="Use depth=5 for 31 prototypes.")
+        check_integer("latent_channels", self.latent_channels, low=1)
+        check_integer("epochs", self.epochs, low=1)
+        check_integer("warm_up_epochs", self.warm_up_epochs, low=0)
+        if self.warm_up_epochs >= self.epochs:
+            raise UsageError(
+                f"warm_up_epochs must be less than epochs={self.epochs}, got "
+                f"{self.warm_up_epochs}. The tree itself needs at least one epoch."
+            )
+        check_integer("batch_size", self.batch_size, low=1)
+        check_integer("top_k", self.top_k, low=1)
+        check_choice("prototype_initialization", self.prototype_initialization, INITIALIZATIONS)
+        rates = ("learning_rate", "backbone_learning_rate", "prototype_learning_rate")
+        for name in rates:
+            if (rate := getattr(self, name)) is not None:
+                check_number(name, rate, low=0, open_low=True)
+        check_number("decoupled_weight_decay", self.decoupled_weight_decay, low=0)
+        check_number("pruning_tolerance", self.pruning_tolerance, low=0, high=1, open_high=True)
+
+
+class TreeTask:
+    """A tree in training: see `pellucid.training.Task` for the methods.
+
+    The first ``warm_up_epochs`` train backbone and add-on under a max-pool over positions and a
+    linear head, so that patches mean something before a tree is asked to tell them apart. Then each
+    prototype starts as a random patch of a random training image. Neither is in Nauta et al. 2021;
+    without them most prototypes end in corners of the image, on background.
+
+    Args:
+        tree: The tree to train, on its device.
+        recipe: How.
+        training_images: Returns batches of the training images, without augmentation.
+        generator: Draws the patches that the prototypes start from.
+    """
+
+    def __init__(
+        self,
+        tree: ProtoTree,
+        recipe: TreeRecipe,
+        *,
+        training_images: Callable[[], LabeledImages],
+        generator: torch.Generator,
+    ) -> None:
+        self.tree = tree
+        self.recipe = recipe
+        self._training_images = training_images
+        self._generator = generator
+        self._head = nn.Linear(tree.prototypes.shape[1], tree.classes).to(tree.prototypes.device)
+        self.module = nn.ModuleDict({"tree": tree, "head": self._head})
+        self._counts_at_start = tree.leaf_counts.clone()
+        self._steps = 1
+        self._warming = False
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=recipe.learning_rate)
+
+    def _parameter_groups(self) -> list[dict[str, object]]:
+        recipe = self.recipe
+        slower = 0.1 if recipe.weights is not None else 1.0
+        backbone_rate = recipe.backbone_learning_rate or slower * recipe.learning_rate
+        prototype_rate = recipe.prototype_learning_rate or recipe.learning_rate
+        if recipe.freeze_backbone:
+            self.tree.backbone.requires_grad_(False)
+        groups: list[dict[str, object]] = [
+            {"params": [self.tree.prototypes], "lr": prototype_rate, "weight_decay": 0.0}
+        ]
+        own = [*self.tree.add_on.parameters(), *self._head.parameters()]
+        for parameters, rate in (
+            (self.tree.backbone.parameters(), backbone_rate),
+            (own, recipe.learning_rate),
+        ):
+            trained = [parameter for parameter in parameters if parameter.requires_grad]
+            for decay, chosen in (
+                (recipe.decoupled_weight_decay, [p for p in trained if p.ndim >= 2]),
+                (0.0, [p for p in trained if p.ndim < 2]),
+            ):
+                if chosen:
+                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        return groups
+
+    def begin_epoch(self, epoch: int, steps: int) -> str:
+        """Prepare one epoch and return ``"warm-up"`` or ``"tree"``."""
+        self._warming = epoch < self.recipe.warm_up_epochs
+        if (
+            epoch == self.recipe.warm_up_epochs
+            and self.recipe.prototype_initialization == "patches"
+        ):
+            initialize_from_patches(self.tree, self._training_images(), generator=self._generator)
+        self.module.train()
+        if self.recipe.freeze_backbone:
+            self.tree.backbone.eval()
+        self._counts_at_start = self.tree.leaf_counts.clone()
+        self._steps = steps
+        return "warm-up" if self._warming else "tree"
+
+    def learning_rate_factor(self, epoch: int, fraction: float) -> float:
+        """Return the cosine decay from 1 to 0 over all epochs."""
+        return 0.5 * (1 + math.cos(math.pi * (epoch + fraction) / self.recipe.epochs))
+
+    def step(self, images: Tensor, labels: Tensor) -> Batch:
+        """Return the loss of one batch, and with it the leaves' responsibilities."""
+        latent = self.tree.latent(images)
+        if self._warming:
+            answers = self._warm_up_answer(latent)
+            loss = nll_loss(answers, labels)
+            return Batch(loss, loss, answers.detach(), {})
+        distances, _ = self.tree.distances(latent)
+        paths = path_log_probabilities(distances, self.tree.topology)
+        leaves = self.tree.leaf_log_distributions()
+        answers = distributed(paths, leaves)
+        loss = nll_loss(answers, labels)
+        with torch.no_grad():
+            responsibilities = leaf_responsibilities(paths, leaves, labels)
+        return Batch(loss, loss, answers.detach(), {"responsibilities": responsibilities})
+
+    def absorb(self, sums: dict[str, Tensor]) -> None:
+        """Update the leaves from the responsibilities summed over one batch."""
+        if "responsibilities" in sums:
+            self.tree.leaf_counts.copy_(
+                update_counts(
+                    self.tree.leaf_counts,
+                    self._counts_at_start,
+                    sums["responsibilities"],
+                    batches=self._steps,
+                )
+            )
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the log-probabilities of whichever head the epoch trains."""
+        latent = self.tree.latent(images)
+        if self._warming:
+            return self._warm_up_answer(latent)
+        return self.tree.answer_latent(latent).log_probabilities
+
+    def _warm_up_answer(self, latent: Tensor) -> Tensor:
+        return torch.log_softmax(self._head(latent.amax(dim=(2, 3))), dim=1)
+
+
+@torch.no_grad()
+def initialize_from_patches(
+    tree: ProtoTree, images: LabeledImages, *, generator: torch.Generator
+) -> None:
+    """Set each prototype to a random patch of a random training image.
+
+    A reduction over batches: every patch draws a random key, and those with the largest keys stay.
+    Where there are fewer patches than prototypes, they are used again in turn.
+
+    Args:
+        tree: Its prototypes are changed in place.
+        images: Batches to draw from.
+        generator: Source of the keys, on the CPU.
+
+    Raises:
+        DataError: there are no images.
+    """
+    tree.eval()
+    wanted = tree.topology.branches
+    keys = torch.empty(0)
+    kept = tree.prototypes.new_empty(0, tree.prototypes[0].numel())
+    for pixels, _, _ in images:
+        patches = tree.patches(tree.latent(pixels)).flatten(0, 1)
+        drawn = torch.rand(len(patches), generator=generator)
+        best = torch.cat([keys, drawn]).argsort(descending=True, stable=True)[:wanted]
+        keys = torch.cat([keys, drawn])[best]
+        kept = torch.cat([kept, patches])[best.to(kept.device)]
+    if len(kept) == 0:
+        raise DataError("initialization needs at least one image, got 0. Add training images.")
+    rows = torch.arange(wanted, device=kept.device) % len(kept)
+    tree.prototypes.copy_(kept[rows].view_as(tree.prototypes))

@@ -1,0 +1,52 @@
+"""Stopping on Ctrl-C or SIGTERM at a step boundary, where nothing is half done."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pellucid._checks import PellucidError
+
+
+class Interrupted(PellucidError, KeyboardInterrupt):
+    """A person or a scheduler asked to stop; ``exit_code`` is 130 (Ctrl-C) or 143 (SIGTERM)."""
+
+    def __init__(self, signal_number: int, remedy: str = "") -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(f"interrupted by {name}. {remedy}".rstrip())
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
+
+
+@contextmanager
+def interruptible(remedy: str = "") -> Iterator[Callable[[], None]]:
+    """Yield a function to call between steps: it raises `Interrupted` once a signal has come.
+
+    A second Ctrl-C stops at once. Outside the main thread signals cannot be caught; there the
+    function does nothing.
+
+    Args:
+        remedy: What the person can do next, for example how to resume.
+    """
+    received: list[int] = []
+
+    def remember(number: int, _: object) -> None:
+        if received:
+            raise Interrupted(number, remedy)
+        received.append(number)
+
+    def stop_if_asked() -> None:
+        if received:
+            raise Interrupted(received[0], remedy)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop_if_asked
+        return
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop_if_asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,335 @@
+"""The one epoch loop: data order, progress, checkpoints, resume, the NaN guard.
+
+The loop owns everything that is the same for every network; a `Task` owns its mathematics.
+Every random choice of epoch ``e`` comes from ``(seed, e)`` alone, so an epoch that was cut off is
+simply run again: a resumed training equals an uninterrupted one bit for bit at the same thread
+count.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pellucid._checks import DataError
+from pellucid.data import Augmentation, ImageSet, Normalization, batches
+from pellucid.runs import Run, flatten_optimizer, generator, sequence_seed, unflatten_optimizer
+from pellucid.training.interruption import interruptible
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of a task gave.
+
+    Attributes:
+        objective: What is minimized, a differentiable scalar (mean over the batch).
+        cross_entropy: The loss without any penalty, a scalar (mean over the batch).
+        log_probabilities: Answers, shape (batch, classes).
+        sums: Statistics summed over the batch's images, to be given to ``Task.absorb``. A loop over
+            several processes adds them up first.
+    """
+
+    objective: Tensor
+    cross_entropy: Tensor
+    log_probabilities: Tensor
+    sums: dict[str, Tensor]
+
+
+class Task(Protocol):
+    """A network in training. It never asks for a device, a data order or a file."""
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def begin_epoch(self, epoch: int, steps: int) -> str:
+        """Prepare epoch ``epoch`` (from 0) of ``steps`` steps; return the name of its phase."""
+        ...
+
+    def learning_rate_factor(self, epoch: int, fraction: float) -> float:
+        """Return the factor on every learning rate at ``epoch + fraction`` epochs."""
+        ...
+
+    def step(self, images: Tensor, labels: Tensor) -> Batch:
+        """Return the objective of one batch of normalized float images."""
+        ...
+
+    def absorb(self, sums: dict[str, Tensor]) -> None:
+        """Take in the statistics of one batch, after the optimizer's step."""
+        ...
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return log-probabilities, shape (batch, classes), in evaluation mode."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long, in what order and on what.
+
+    Attributes:
+        epochs: Passes over the training indices.
+        batch_size: Images a step; an incomplete last batch is left out while training.
+        seed: Source of every random choice.
+        device: Where images are put; the module must be there already.
+        augmentation: Applied to training images only.
+        normalization: Channel means and deviations, measured on the training images.
+        first_selectable_epoch: Epochs before this one (a warm-up) are never the best one.
+    """
+
+    epochs: int
+    batch_size: int
+    seed: int
+    device: torch.device
+    normalization: Normalization
+    augmentation: Augmentation
+    first_selectable_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training ended.
+
+    Attributes:
+        status: ``"finished"`` or ``"diverged"`` (a loss was not finite; the state is that of the
+            last good epoch).
+        epochs_done: Epochs completed.
+        best_epoch: The epoch with the highest validation accuracy (lower cross-entropy on a tie),
+            or the last one where there are no validation images.
+        history: One row an epoch, as in ``metrics.jsonl``.
+    """
+
+    status: str
+    epochs_done: int
+    best_epoch: int
+    history: tuple[dict[str, Any], ...]
+
+
+def train(
+    task: Task,
+    images: ImageSet,
+    *,
+    training: Tensor,
+    validation: Tensor,
+    plan: TrainingPlan,
+    run: Run | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> TrainingResult:
+    """Train ``task`` and leave it in the state of its best epoch.
+
+    Args:
+        task: The network and its mathematics.
+        images: All images.
+        training: Indices to train on, shape (n,).
+        validation: Indices that select the best epoch, shape (m,); may be empty.
+        plan: How long and in what order.
+        run: Where checkpoints ``last`` and ``best`` and the metrics go; None keeps them in memory.
+        resume: Continue from the run's last checkpoint, if there is one.
+        quiet: Show no progress bar.
+
+    Raises:
+        DataError: fewer training images than one batch needs.
+        Interrupted: Ctrl-C or SIGTERM; the last checkpoint is intact.
+    """
+    batch_size = min(plan.batch_size, len(training))
+    if batch_size < 1:
+        raise DataError("training must hold at least one image, got 0. Add images to the folder.")
+    steps = len(training) // batch_size
+    state = _State.fresh()
+    memory: dict[str, dict[str, Tensor]] = {}
+    if resume and run is not None and run.has_checkpoint("last"):
+        state = _restore(task, run, "last")
+        run.truncate_metrics(state.epochs_done)
+    progress = tqdm(
+        total=plan.epochs * steps,
+        initial=state.epochs_done * steps,
+        disable=quiet,
+        file=sys.stderr,
+        unit="step",
+        desc="train",
+    )
+    remedy = f"Continue with --resume {run.path}" if run is not None else ""
+    with progress, interruptible(remedy) as stop_if_asked:
+        while state.epochs_done < plan.epochs:
+            epoch = state.epochs_done
+            started = time.perf_counter()
+            with torch.random.fork_rng(devices=_cuda_devices(plan.device)):
+                torch.manual_seed(sequence_seed(plan.seed, "epoch", epoch, "model"))
+                phase = task.begin_epoch(epoch, steps)
+                progress.set_description(f"{phase} {epoch + 1}/{plan.epochs}")
+                measured = _run_epoch(
+                    task, images, training, batch_size, plan, epoch, progress, stop_if_asked
+                )
+            if measured is None:
+                status = "diverged"
+                if run is not None and run.has_checkpoint("last"):
+                    _restore(task, run, "last")
+                elif "last" in memory:
+                    _load_tensors(task, memory["last"])
+                return TrainingResult(
+                    status, state.epochs_done, state.best_epoch, tuple(state.history)
+                )
+            row = {"epoch": epoch, "phase": phase, **measured}
+            if len(validation):
+                row |= {
+                    f"validation_{name}": value
+                    for name, value in _evaluate(task, images, validation, plan).items()
+                }
+            row["seconds"] = time.perf_counter() - started
+            state.finish(row, selectable=epoch >= plan.first_selectable_epoch)
+            tensors = _tensors(task)
+            # The metrics come first: a kill in between leaves a row that resume cuts off again.
+            if run is not None:
+                run.append_metrics(row)
+                if state.best_epoch == epoch:
+                    run.save_checkpoint("best", tensors, state.to_json(task))
+                run.save_checkpoint("last", tensors, state.to_json(task))
+            else:
+                memory["last"] = {name: tensor.clone() for name, tensor in tensors.items()}
+                if state.best_epoch == epoch:
+                    memory["best"] = memory["last"]
+            progress.set_postfix(_headline(row), refresh=True)
+    if run is not None and run.has_checkpoint("best"):
+        _restore(task, run, "best")
+    elif "best" in memory:
+        _load_tensors(task, memory["best"])
+    return TrainingResult("finished", state.epochs_done, state.best_epoch, tuple(state.history))
+
+
+def _run_epoch(
+    task: Task,
+    images: ImageSet,
+    training: Tensor,
+    batch_size: int,
+    plan: TrainingPlan,
+    epoch: int,
+    progress: tqdm,
+    stop_if_asked: Any,
+) -> dict[str, float] | None:
+    """Run one epoch; None when a loss was not finite."""
+    task.module.train()
+    order = generator(plan.seed, "epoch", epoch, "order")
+    transform = generator(plan.seed, "epoch", epoch, "augmentation")
+    base_rates = [group["lr"] for group in task.optimizer.param_groups]
+    sums = torch.zeros(3, dtype=torch.float64, device=plan.device)
+    count = 0
+    steps = len(training) // batch_size
+    try:
+        for index, (pixels, labels, _) in enumerate(
+            batches(images, training, batch_size=batch_size, generator=order, drop_last=True)
+        ):
+            stop_if_asked()
+            factor = task.learning_rate_factor(epoch, index / steps)
+            for group, rate in zip(task.optimizer.param_groups, base_rates, strict=True):
+                group["lr"] = rate * factor
+            inputs = plan.normalization(pixels.to(plan.device))
+            inputs = plan.augmentation(inputs, transform)
+            labels = labels.to(plan.device)
+            task.optimizer.zero_grad(set_to_none=True)
+            batch = task.step(inputs, labels)
+            if not torch.isfinite(batch.objective):
+                return None
+            batch.objective.backward()
+            task.optimizer.step()
+            task.absorb(batch.sums)
+            correct = (batch.log_probabilities.argmax(1) == labels).sum()
+            sums += torch.stack(
+                [batch.objective.detach(), batch.cross_entropy.detach(), correct / len(labels)]
+            ) * len(labels)
+            count += len(labels)
+            progress.update()
+    finally:
+        for group, rate in zip(task.optimizer.param_groups, base_rates, strict=True):
+            group["lr"] = rate
+    objective, cross_entropy, accuracy = (sums / count).tolist()
+    # Taken while the weights moved; `_evaluate` gives the figure at fixed weights.
+    return {
+        "train_objective": objective,
+        "train_loss": cross_entropy,
+        "train_accuracy": accuracy,
+    }
+
+
+def _evaluate(
+    task: Task, images: ImageSet, indices: Tensor, plan: TrainingPlan
+) -> dict[str, float]:
+    task.module.eval()
+    loss = torch.zeros((), dtype=torch.float64, device=plan.device)
+    correct = torch.zeros((), dtype=torch.int64, device=plan.device)
+    with torch.inference_mode():
+        for pixels, labels, _ in batches(images, indices, batch_size=256):
+            labels = labels.to(plan.device)
+            answers = task.predict(plan.normalization(pixels.to(plan.device)))
+            loss += torch.nn.functional.nll_loss(answers, labels, reduction="sum")
+            correct += (answers.argmax(1) == labels).sum()
+    return {"loss": loss.item() / len(indices), "accuracy": correct.item() / len(indices)}
+
+
+@dataclass
+class _State:
+    """Where a training stands after its last complete epoch."""
+
+    epochs_done: int
+    best_epoch: int
+    best_score: tuple[float, float]
+    history: list[dict[str, Any]]
+
+    @classmethod
+    def fresh(cls) -> _State:
+        return cls(0, -1, (-1.0, 0.0), [])
+
+    def finish(self, row: dict[str, Any], *, selectable: bool) -> None:
+        self.history.append(row)
+        self.epochs_done += 1
+        # Without validation images nothing may be selected, so the last epoch stands.
+        score = (row.get("validation_accuracy", 1.0), -row.get("validation_loss", 0.0))
+        if selectable and score >= self.best_score:
+            self.best_score, self.best_epoch = score, row["epoch"]
+
+    def to_json(self, task: Task) -> dict[str, Any]:
+        return {
+            "epochs_done": self.epochs_done,
+            "best_epoch": self.best_epoch,
+            "best_score": list(self.best_score),
+            "history": self.history,
+            "optimizer": flatten_optimizer(task.optimizer)[1],
+        }
+
+
+def _tensors(task: Task) -> dict[str, Tensor]:
+    module = {f"module.{name}": value for name, value in task.module.state_dict().items()}
+    return module | flatten_optimizer(task.optimizer)[0]
+
+
+def _load_tensors(task: Task, tensors: dict[str, Tensor]) -> None:
+    prefix = "module."
+    task.module.load_state_dict(
+        {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+    )
+
+
+def _restore(task: Task, run: Run, name: str) -> _State:
+    tensors, state = run.load_checkpoint(name)
+    _load_tensors(task, tensors)
+    optimizer = {key: value for key, value in tensors.items() if not key.startswith("module.")}
+    task.optimizer.load_state_dict(unflatten_optimizer(optimizer, state["optimizer"]))
+    return _State(
+        state["epochs_done"], state["best_epoch"], tuple(state["best_score"]), state["history"]
+    )
+
+
+def _cuda_devices(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
+
+
+def _headline(row: dict[str, Any]) -> dict[str, str]:
+    shown = {"loss": row["train_loss"]}
+    if "validation_accuracy" in row:
+        shown["validation"] = row["validation_accuracy"]
+    return {name: f"{value:.3f}" for name, value in shown.items()}
