@@ -63,7 +63,7 @@ class ImageSet(ABC):
             raise UsageError(
                 f"names must have one entry per image ({len(labels)}), got {len(names)}."
             )
-        if labels.numel() and not (0 <= int(labels.min()) and int(labels.max()) < len(class_names)):
+        if labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < len(class_names)):
             raise UsageError(
                 f"labels must be in [0, {len(class_names) - 1}] for {len(class_names)} classes, "
                 f"got {int(labels.min())} to {int(labels.max())}."
@@ -178,7 +178,10 @@ class StreamedImages(ImageSet):
         return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_pool")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _pool=None)
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._lock = threading.Lock()
+        self._pool = None
 
 
 def read_resized(

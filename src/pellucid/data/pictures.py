@@ -7,6 +7,7 @@ Pillow's global settings stay as they are: nothing here changes ``Image.MAX_IMAG
 from __future__ import annotations
 
 import contextlib
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,9 @@ def read_header(path: Path) -> tuple[int, int]:
     """
     with _opened(path) as image:
         width, height = image.size
-        turned = _orientation(image) in (5, 6, 7, 8)
+        # Pillow decodes a PNG to look for an EXIF entry behind its pixels; a header must not.
+        has_exif = image.format != "PNG" or "exif" in image.info
+        turned = has_exif and _orientation(image) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
 
 
@@ -112,9 +115,12 @@ def resize_picture(picture: Image.Image, image_size: tuple[int, int]) -> Image.I
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        size_bytes = path.stat().st_size
+        status = path.stat()
     except OSError as error:
         raise PictureError(path, "unreadable", _system_reason(error)) from error
+    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+        raise PictureError(path, "unreadable", "not a regular file")
+    size_bytes = status.st_size
     if size_bytes == 0:
         raise PictureError(path, "empty_file", "the file is empty")
     if size_bytes > MAX_FILE_BYTES:
