@@ -1,0 +1,162 @@
+"""``load_data``: a built-in name, a CIFAR-10 archive or a folder becomes images and splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pellucid._checks import UsageError, check_integer, check_number, did_you_mean
+from pellucid.data import cifar10, digits
+from pellucid.data.folder_images import read_folder
+from pellucid.data.folders import Problem
+from pellucid.data.image_sets import ImageSet
+from pellucid.data.splits import Splits
+
+BUILT_IN_NAMES = ("digits", "cifar10")
+SMALLEST_IMAGE_PX = 4
+LARGEST_IMAGE_PX = 1024
+
+RejectedFile = Problem
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Images, their labels and which of them train, select and judge.
+
+    Attributes:
+        name: The built-in name, or the folder's.
+        images: Every usable image.
+        splits: Indices into ``images``.
+        rejected: Files that were left out, and why.
+        warnings: What else is wrong: copies, conflicting labels, leaks, empty classes.
+    """
+
+    name: str
+    images: ImageSet
+    splits: Splits
+    rejected: tuple[RejectedFile, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_data(
+    data: str | Path,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    strict: bool = False,
+    cache: Path | None = None,
+    quiet: bool = False,
+) -> LabelledData:
+    """Load labelled images and split them.
+
+    Test images never depend on ``seed``. Splits that the data gives (CIFAR-10's test images, the
+    folders train, val and test) are kept; the others are cut, stratified.
+
+    Args:
+        data: ``digits``, ``cifar10``, the path of cifar-10-binary.tar.gz, or a folder laid out as
+            DIR/class/ or DIR/{train,val,test}/class/. A folder called like a built-in name is
+            meant by ``./digits`` or a ``Path``.
+        image_size: Side or (height, width) in px that every picture is resized to; nothing is
+            cropped. By default 32 for the built-in sets (8 gives the digits' own pixels) and for
+            folders a square between 32 and 128 that suits most pictures.
+        seed: Moves the validation images where they are cut.
+        validation_fraction: Share of the images outside the test split, in [0, 1).
+        test_fraction: Share of all images, in [0, 1).
+        strict: Refuse a folder in which anything is wrong; by default bad files are left out and
+            listed in ``rejected``.
+        cache: Where CIFAR-10 is kept; by default $PELLUCID_CACHE or the user's cache folder.
+        quiet: No progress bars on stderr.
+
+    Raises:
+        UsageError: ``data`` is no known name or path, or an argument is out of range.
+        DataError: The data cannot be had or used.
+    """
+    size = check_image_size(image_size)
+    seed = check_integer("seed", seed, low=0, high=2**32 - 1)
+    check_number("validation_fraction", validation_fraction, low=0, high=1, open_high=True)
+    check_number("test_fraction", test_fraction, low=0, high=1, open_high=True)
+    if data == "digits":
+        images = digits.read_digits(size or digits.DEFAULT_IMAGE_SIZE)
+        splits = digits.split_digits(
+            images.labels,
+            seed=seed,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+        )
+        return LabelledData("digits", images, splits)
+    path = None if data == "cifar10" else _existing_path(data)
+    if path is None or path.is_file():
+        if path is not None and not path.name.endswith((".tar.gz", ".tgz")):
+            raise UsageError(
+                f"data must be {_ALLOWED}, but {path} is a single file of another kind."
+            )
+        images, train_count = cifar10.read_cifar10(
+            size or cifar10.DEFAULT_IMAGE_SIZE,
+            archive_path=path,
+            cache=cache,
+            quiet=quiet,
+        )
+        splits = cifar10.split_cifar10(
+            images.labels, train_count, seed=seed, validation_fraction=validation_fraction
+        )
+        return LabelledData("cifar10", images, splits)
+    folder = read_folder(
+        path,
+        image_size=size,
+        seed=seed,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        strict=strict,
+        quiet=quiet,
+    )
+    return LabelledData(
+        name=path.resolve().name or "folder",
+        images=folder.images,
+        splits=folder.splits,
+        rejected=folder.report.rejected,
+        warnings=folder.report.warnings,
+    )
+
+
+_ALLOWED = "'digits', 'cifar10', the path of cifar-10-binary.tar.gz or a folder of images"
+
+
+def _existing_path(data: object) -> Path:
+    if not isinstance(data, str | Path) or not str(data):
+        raise UsageError(f"data must be {_ALLOWED}, got {data!r}.")
+    path = Path(data).expanduser()
+    if path.exists():
+        return path
+    guess = did_you_mean(data, BUILT_IN_NAMES)
+    # A bare word is more likely a name than a path.
+    if isinstance(data, str) and path.name == data and guess:
+        raise UsageError(f"data must be {_ALLOWED}, got {data!r}. {guess}")
+    raise UsageError(
+        f"data must be {_ALLOWED}, got {str(data)!r}: there is no such file or folder"
+        f" (looked in {path.absolute().parent})."
+    )
+
+
+def check_image_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return (height, width) from one side, two sides, or None for the data's default."""
+    if image_size is None:
+        return None
+    sides = image_size if isinstance(image_size, tuple | list) else (image_size, image_size)
+    if len(sides) != 2:
+        raise UsageError(
+            f"image_size must be one integer or (height, width), got {image_size!r}. "
+            "Use image_size=64 or image_size=(64, 96)."
+        )
+    height, width = (
+        check_integer(
+            "image_size",
+            side,
+            low=SMALLEST_IMAGE_PX,
+            high=LARGEST_IMAGE_PX,
+            remedy="Use image_size=64 or image_size=(64, 96).",
+        )
+        for side in sides
+    )
+    return height, width
