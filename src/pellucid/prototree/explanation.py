@@ -122,7 +122,6 @@ def _turn(
     fitted: FittedTree, branch: int, right: bool, distance: float, position: list[int]
 ) -> Turn:
     row, column = position
-    height, width = fitted.recipe.prototype_size
     return Turn(
         branch=branch,
         similarity=float(torch.tensor(-distance).exp()),
@@ -131,7 +130,7 @@ def _turn(
         margin=abs(distance - TURNING_DISTANCE),
         row=row,
         column=column,
-        box=fitted.receptive_field.box(row, column, rows=height, columns=width),
+        box=fitted.patch_box(row, column),
     )
 
 

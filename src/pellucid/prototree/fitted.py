@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pellucid._checks import DataError, UsageError
-from pellucid.backbones import ReceptiveField, create_backbone
+from pellucid.backbones import Box, ReceptiveField, create_backbone
 from pellucid.data import ImageSet, Normalization, batches
 from pellucid.prototree.model import ProtoTree
 from pellucid.prototree.projection import LabeledImages, PatchSource
 from pellucid.prototree.pruning import Pruning
 from pellucid.prototree.recipe import TreeRecipe
 from pellucid.prototree.topology import Topology
-from pellucid.runs import write_atomically
+from pellucid.runs.atomic_files import write_atomically
 
 _FORMAT = 1
 
@@ -64,6 +63,13 @@ class FittedTree:
         for pixels, labels, which in batches(images, indices, batch_size=batch_size):
             moved = self.normalization(pixels.to(self.device))
             yield moved, labels.to(self.device), which
+
+    def patch_box(self, row: int, column: int) -> Box:
+        """Return the pixels that the patch at a latent row and column can see."""
+        height, width = self.recipe.prototype_size
+        first = self.receptive_field.box(row, column)
+        last = self.receptive_field.box(row + height - 1, column + width - 1)
+        return Box(first.top, first.left, last.bottom, last.right)
 
     def duplicates(self) -> tuple[tuple[int, ...], ...]:
         """Return the groups of branches whose prototypes are one and the same patch."""

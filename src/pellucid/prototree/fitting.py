@@ -105,7 +105,7 @@ def fit_tree(
             receptive_field=measure_receptive_field(network, size),
         )
 
-        def training_images():  # noqa: ANN202
+        def training_images():
             return start.normalized_batches(data.images, training)
 
         task = TreeTask(

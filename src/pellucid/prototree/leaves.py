@@ -33,7 +33,7 @@ def leaf_log_distributions(
 def leaf_responsibilities(
     path_log_probability: Float[Tensor, "batch leaves"],
     log_distributions: Float[Tensor, "leaves classes"],
-    labels: Int[Tensor, "batch"],
+    labels: Int[Tensor, batch],
 ) -> Float[Tensor, "leaves classes"]:
     """Return how much each leaf answered for each true class, summed over the batch.
 
@@ -63,7 +63,7 @@ def update_counts(
 def fit_leaves(
     counts: Float[Tensor, "leaves classes"],
     path_log_probability: Float[Tensor, "images leaves"],
-    labels: Int[Tensor, "images"],
+    labels: Int[Tensor, images],
     *,
     rounds: int = 10,
 ) -> Float[Tensor, "leaves classes"]:

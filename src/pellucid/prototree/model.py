@@ -38,8 +38,8 @@ class Answers:
     positions: Int[Tensor, "batch branches 2"]
     path_log_probability: Float[Tensor, "batch leaves"]
     log_probabilities: Float[Tensor, "batch classes"]
-    most_probable_leaf: Int[Tensor, "batch"]
-    greedy_leaf: Int[Tensor, "batch"]
+    most_probable_leaf: Int[Tensor, batch]
+    greedy_leaf: Int[Tensor, batch]
 
 
 class ProtoTree(nn.Module):

@@ -61,7 +61,7 @@ class _NearestPatch(torch.autograd.Function):
     """Keeps (batch, prototypes) numbers for the backward pass, never (batch, prototypes, positions)."""
 
     @staticmethod
-    def forward(ctx, patches: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN001
+    def forward(ctx, patches: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
         batch, positions, dim = patches.shape
         patch_norms = patches.square().sum(2)
         prototype_norms = prototypes.square().sum(1)
@@ -91,7 +91,7 @@ class _NearestPatch(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN001
+    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None]:
         patches, prototypes, distance, position, near = ctx.saved_tensors
         batch, positions, dim = patches.shape
         rows = patches.reshape(batch * positions, dim)

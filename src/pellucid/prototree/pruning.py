@@ -67,7 +67,7 @@ def uniform_threshold(classes: int) -> float:
 def prune(
     tree: ProtoTree,
     distances: Float[Tensor, "images branches"],
-    labels: Int[Tensor, "images"],
+    labels: Int[Tensor, images],
     *,
     tolerance: float = 0.001,
 ) -> Pruning:

@@ -86,7 +86,7 @@ def distributed(
 
 def most_probable_leaf(
     path_log_probability: Float[Tensor, "batch leaves"],
-) -> Int[Tensor, "batch"]:
+) -> Int[Tensor, batch]:
     """Return the leaf that the whole tree finds most probable (lowest number on a tie).
 
     Source: Nauta et al. 2021, section 3.4, "selecting the leaf with the highest path probability".
@@ -96,7 +96,7 @@ def most_probable_leaf(
 
 def greedy_leaf(
     distances: Float[Tensor, "batch branches"], topology: Topology
-) -> Int[Tensor, "batch"]:
+) -> Int[Tensor, batch]:
     """Return the leaf reached by taking the more probable child at each branch.
 
     Right where ``sim >= 1/2``, that is ``distance <= ln 2``. This is not the most probable leaf:
@@ -116,8 +116,8 @@ def greedy_leaf(
 
 
 def path_margin(
-    distances: Float[Tensor, "batch branches"], leaf: Int[Tensor, "batch"], topology: Topology
-) -> Float[Tensor, "batch"]:
+    distances: Float[Tensor, "batch branches"], leaf: Int[Tensor, batch], topology: Topology
+) -> Float[Tensor, batch]:
     """Return ``min over the path of |d_n - ln 2|``, a certified radius in latent space.
 
     A distance to the nearest patch moves at most as far as any one patch does. So no change of

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pellucid._checks import DataError
-from pellucid.data import Augmentation, ImageSet, Normalization, batches
+from pellucid.data import Augmentation, ImageSet, Normalization, batches, to_unit
 from pellucid.runs import Run, flatten_optimizer, generator, sequence_seed, unflatten_optimizer
 from pellucid.training.interruption import interruptible
 
@@ -48,7 +48,7 @@ class Task(Protocol):
     optimizer: torch.optim.Optimizer
 
     def begin_epoch(self, epoch: int, steps: int) -> str:
-        """Prepare epoch ``epoch`` (from 0) of ``steps`` steps; return the name of its phase."""
+        """Put the module in training mode for epoch ``epoch`` (from 0); return its phase's name."""
         ...
 
     def learning_rate_factor(self, epoch: int, fraction: float) -> float:
@@ -213,7 +213,6 @@ def _run_epoch(
     stop_if_asked: Any,
 ) -> dict[str, float] | None:
     """Run one epoch; None when a loss was not finite."""
-    task.module.train()
     order = generator(plan.seed, "epoch", epoch, "order")
     transform = generator(plan.seed, "epoch", epoch, "augmentation")
     base_rates = [group["lr"] for group in task.optimizer.param_groups]
@@ -228,8 +227,8 @@ def _run_epoch(
             factor = task.learning_rate_factor(epoch, index / steps)
             for group, rate in zip(task.optimizer.param_groups, base_rates, strict=True):
                 group["lr"] = rate * factor
-            inputs = plan.normalization(pixels.to(plan.device))
-            inputs = plan.augmentation(inputs, transform)
+            inputs = plan.augmentation(to_unit(pixels.to(plan.device)), transform)
+            inputs = plan.normalization(inputs)
             labels = labels.to(plan.device)
             task.optimizer.zero_grad(set_to_none=True)
             batch = task.step(inputs, labels)
@@ -298,13 +297,13 @@ class _State:
             "best_epoch": self.best_epoch,
             "best_score": list(self.best_score),
             "history": self.history,
-            "optimizer": flatten_optimizer(task.optimizer)[1],
+            "optimizer": flatten_optimizer(task.optimizer.state_dict())[1],
         }
 
 
 def _tensors(task: Task) -> dict[str, Tensor]:
     module = {f"module.{name}": value for name, value in task.module.state_dict().items()}
-    return module | flatten_optimizer(task.optimizer)[0]
+    return module | flatten_optimizer(task.optimizer.state_dict())[0]
 
 
 def _load_tensors(task: Task, tensors: dict[str, Tensor]) -> None:
