@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,15 @@ class FittedTree:
         return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def save_tree(fitted: FittedTree, path: str | Path) -> None:
+def save_tree(
+    fitted: FittedTree, path: str | Path, *, extra: Mapping[str, Any] | None = None
+) -> None:
     """Write a fitted tree as one safetensors file, its description as JSON in the header.
+
+    Args:
+        fitted: What to write.
+        path: Where to.
+        extra: JSON-able values of the caller's own, for `read_extra`.
 
     Raises:
         DataError: the file cannot be written; an older file of that name is left as it was.
@@ -100,7 +108,14 @@ def save_tree(fitted: FittedTree, path: str | Path) -> None:
         "pruning": asdict(fitted.pruning) if fitted.pruning else None,
     }
     tensors = {name: value.cpu().contiguous() for name, value in fitted.tree.state_dict().items()}
-    write_atomically(Path(path), save(tensors, metadata={"pellucid": json.dumps(description)}))
+    metadata = {"pellucid": json.dumps(description), "extra": json.dumps(dict(extra or {}))}
+    write_atomically(Path(path), save(tensors, metadata=metadata))
+
+
+def read_extra(path: str | Path) -> dict[str, Any]:
+    """Return the ``extra`` values that a file of `save_tree` was written with."""
+    with safe_open(str(path), framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("extra", "{}"))
 
 
 def load_tree(path: str | Path, *, backbone: nn.Module | None = None) -> FittedTree:
