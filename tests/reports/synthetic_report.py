@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -19,6 +20,12 @@ from pellucid.reports.contents import (
 )
 
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@functools.cache
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    loaded = load_digits()
+    return loaded.images, loaded.target
 
 
 def full_tree(depth: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +49,7 @@ def random_tree(branches: int, generator: np.random.Generator) -> tuple[np.ndarr
 
 
 def digit_picture(index: int, size_px: int, *, colored: bool = False) -> np.ndarray:
-    pixels = np.round(load_digits().images[index] * 255 / 16).astype(np.uint8)
+    pixels = np.round(digits()[0][index] * 255 / 16).astype(np.uint8)
     image = Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BICUBIC)
     picture = np.repeat(np.asarray(image)[..., None], 3, axis=2)
     if colored:  # as heavy to compress as a photograph
@@ -69,7 +76,7 @@ def make_report(
     generator = np.random.default_rng(seed)
     left, right = full_tree(depth) if branches is None else random_tree(branches, generator)
     count, classes = len(left), len(class_names)
-    labels = load_digits().target
+    labels = digits()[1]
     concentration = np.full(classes, 0.05)
     leaves = generator.dirichlet(concentration, size=count + 1)
     leaves = (leaves + 1e-4) / (leaves + 1e-4).sum(axis=1, keepdims=True)

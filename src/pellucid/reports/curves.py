@@ -17,10 +17,9 @@ _PAGE_COLORS = {
     _VALIDATION: "var(--validation)",
     _SHADE: "var(--shade)",
 }
-_SETTINGS = {
+_SETTINGS: dict[str, object] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pellucid",
-    "svg.id": None,
     "font.family": ["sans-serif"],
     "font.size": 11.0,
     "text.color": _INK,
@@ -76,7 +75,7 @@ def draw_curve(metrics: Sequence[Mapping[str, object]], quantity: str) -> Markup
     epochs = ordinal if any(math.isnan(epoch) for epoch in given) else given
     with mpl.rc_context():
         mpl.rcdefaults()  # a user's matplotlibrc must not change the report
-        mpl.rcParams.update({k: v for k, v in _SETTINGS.items() if k in mpl.rcParams})
+        mpl.rcParams.update(_SETTINGS)  # type: ignore[arg-type]  # keys are a Literal type there
         figure = Figure(figsize=(6.0, 3.1), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()

@@ -7,13 +7,12 @@ import functools
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
 
 from pellucid.reports.contents import (
@@ -36,14 +35,22 @@ from pellucid.reports.picture_svg import (
 from pellucid.reports.tree_layout import choose_levels, lay_out_tree, split_tree
 from pellucid.reports.tree_svg import (
     ClassShare,
+    color_of_class,
     count_leaves_below,
     draw_map,
     draw_part,
+    has_own_colors,
     largest_shares,
+)
+from pellucid.reports.wording import (
+    flatten_configuration,
+    percent,
+    plain_number,
+    write_distance,
+    write_verdict,
 )
 
 _LN2 = math.log(2)
-_ON_ITS_PATCH = 1e-4  # a prototype nearer than this to its patch is that patch, to a reader
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +58,7 @@ class _PartView:
     root: int
     level: int
     branches: int
-    leaves: int
+    way: tuple[tuple[int, bool], ...]  # the branches above it, and whether each was present
     svg: Markup
 
 
@@ -97,39 +104,6 @@ class _ExplainedView:
     steps: tuple[_StepView, ...]
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return a share in [0, 1] as ``97.8 %``; "not measured" for None or NaN."""
-    if value is None or not math.isfinite(value):
-        return "not measured"
-    return f"{100 * value:.{digits}f} %"
-
-
-def plain_number(value: object) -> str:
-    """Return a number as people write it, anything else as its text."""
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, float | np.floating):
-        if not math.isfinite(value):
-            return "not measured"
-        if value == int(value) and abs(value) < 1e9:
-            return str(int(value))
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(plain_number(item) for item in value)
-    return "none" if value is None else str(value)
-
-
-def flatten_configuration(
-    configuration: Mapping[str, object], prefix: str = ""
-) -> Iterator[tuple[str, object]]:
-    """Yield the settings with dotted keys, in the order given."""
-    for key, value in configuration.items():
-        if isinstance(value, Mapping):
-            yield from flatten_configuration(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -141,6 +115,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals["ln2"] = _LN2
     environment.filters["percent"] = percent
+    environment.filters["distance"] = write_distance
     environment.filters["plain"] = plain_number
     return environment
 
@@ -160,40 +135,6 @@ def _draw_interval(row: AccuracyRow, axis_low: float) -> Markup:
     add_element(svg, "line", {"class": "span", **span})
     add_element(svg, "circle", {"class": "dot", "cx": along(row.value), "cy": 8, "r": 4})
     return to_markup(svg)
-
-
-def write_verdict(report: TreeReport) -> str:
-    """Return the one sentence a reader takes away: how often right, and what the pictures are."""
-    parts = []
-    row = report.headline_row
-    if row is not None:
-        who = "The hard tree" if "greedy" in row.label.lower() else f"The tree ({row.label})"
-        parts.append(
-            f"{who} answers {round(row.value * row.n)} of {row.n} test images right "
-            f"({percent(row.value)}; 95 % interval {100 * row.low:.1f} to {percent(row.high)})"
-        )
-    if report.prototypes:
-        distances = np.array([prototype.distance for prototype in report.prototypes])
-        count = len(distances)
-        covered = np.median(
-            [
-                BoxPx(*p.box).height * BoxPx(*p.box).width / (p.picture.shape[0] * p.picture.shape[1])
-                for p in report.prototypes
-            ]
-        )
-        if distances.max() < _ON_ITS_PATCH:
-            parts.append(
-                f"each of its {count} pictures is a real training patch and lies within "
-                f"{distances.max():.1g} of the prototype it stands for"
-            )
-        else:
-            parts.append(
-                f"its {count} pictures are real training patches that only resemble the "
-                f"prototypes: up to {distances.max():.2g} away (median {np.median(distances):.2g})"
-            )
-        parts.append(f"a box covers {percent(float(covered), 0)} of its picture in the median")
-    text = "; ".join(parts)
-    return text[:1].upper() + text[1:] + "." if text else ""
 
 
 class _Illustrator:
@@ -216,7 +157,12 @@ class _Illustrator:
         patch = draw_patch(embedded, box, side_px=side_px, label=f"{what} enlarged")
         return to_markup(boxed), to_markup(patch)
 
-    def card(self, prototype: PrototypePicture, report: TreeReport | None) -> _CardView:
+    def card(
+        self,
+        prototype: PrototypePicture,
+        report: TreeReport | None,
+        parents: Mapping[int, tuple[int, bool]],
+    ) -> _CardView:
         branch = prototype.branch
         boxed, patch = self._pair(
             self.embedded[branch],
@@ -229,23 +175,18 @@ class _Illustrator:
         for near in prototype.neighbors:
             embedded = self.store.add(near.picture, max_side_px=self._neighbor_px)
             what = f"training patch, class {near.class_name},"
-            pair = self._pair(embedded, near.box, 56, what, near.image_name)
+            pair = self._pair(embedded, near.box, 54, what, near.image_name)
             neighbors.append(
                 _NeighborView(*pair, near.class_name, near.image_name, float(near.distance))
             )
         same = sum(near.class_name == prototype.class_name for near in prototype.neighbors)
         leads = ("", "", "", "")
-        parent = None
         if report is not None:
             leads = (
-                *_describe_child(report, int(report.right_child[branch])),
-                *_describe_child(report, int(report.left_child[branch])),
+                *_describe_child(report, int(report.right_child[branch]), self.prototypes),
+                *_describe_child(report, int(report.left_child[branch]), self.prototypes),
             )
-            above = np.flatnonzero(
-                (np.asarray(report.left_child) == branch)
-                | (np.asarray(report.right_child) == branch)
-            )
-            parent = int(above[0]) if len(above) else None
+        parent = parents[branch][0] if branch in parents else None
         return _CardView(prototype, boxed, patch, tuple(neighbors), same, parent, *leads)
 
     def explained(
@@ -268,9 +209,30 @@ class _Illustrator:
         return _ExplainedView(image, anchor, whole, shares, tuple(steps))
 
 
-def _describe_child(report: TreeReport, child: int) -> tuple[str, str]:
+def _find_parents(report: TreeReport) -> dict[int, tuple[int, bool]]:
+    """Return for each branch but the root its parent, and whether it is the present child."""
+    sides = ((report.left_child, False), (report.right_child, True))
+    return {
+        int(child): (parent, present)
+        for side, present in sides
+        for parent, child in enumerate(side)
+        if child >= 0
+    }
+
+
+def _way_to(branch: int, parents: Mapping[int, tuple[int, bool]]) -> tuple[tuple[int, bool], ...]:
+    way: list[tuple[int, bool]] = []
+    while branch in parents:
+        way.append(parents[branch])
+        branch = way[-1][0]
+    return tuple(reversed(way))
+
+
+def _describe_child(
+    report: TreeReport, child: int, with_card: Mapping[int, object]
+) -> tuple[str, str]:
     if child >= 0:
-        return f"branch {child}", f"#branch-{child}"
+        return f"branch {child}", f"#{'branch' if child in with_card else 'node'}-{child}"
     share = largest_shares(report.leaf_distributions[~child], report.class_names, count=1)[0]
     return f"leaf {~child}: {share.class_name} {percent(share.probability, 0)}", f"#leaf-{~child}"
 
@@ -281,19 +243,20 @@ def render_report(report: TreeReport) -> str:
     layout = lay_out_tree(report.left_child, report.right_child)
     levels = choose_levels(layout.levels - 1, layout.rows)
     below = count_leaves_below(report)
+    parents = _find_parents(report)
     parts = tuple(
         _PartView(
             root=part.branches[0] if part.branches else -1,
             level=part.level,
             branches=len(part.branches),
-            leaves=sum(end < 0 for end in part.ends),
+            way=_way_to(part.branches[0], parents) if part.branches else (),
             svg=draw_part(report, part, illustrator.embedded, below),
         )
         for part in split_tree(report.left_child, report.right_child, levels=levels)
     )
     axis_low = math.floor(10 * min([0.9, *(row.low for row in report.accuracy)])) / 10
     cards = tuple(
-        illustrator.card(prototype, report)
+        illustrator.card(prototype, report, parents)
         for prototype in sorted(report.prototypes, key=lambda prototype: prototype.branch)
     )
     explained = tuple(
@@ -314,6 +277,12 @@ def render_report(report: TreeReport) -> str:
             leaves=layout.rows,
             depth=layout.levels - 1,
             tree_map=draw_map(report) if len(parts) > 1 else None,
+            class_colors=[
+                (name, color_of_class(i, len(report.class_names)))
+                for i, name in enumerate(report.class_names)
+            ]
+            if has_own_colors(len(report.class_names))
+            else [],
             parts=parts,
             cards=cards,
             explained=explained,
@@ -349,7 +318,7 @@ def render_explanation(
     illustrator = _Illustrator([p for p in prototypes if p.branch in on_path])
     view = illustrator.explained(explained, class_names, "image-0")
     cards = tuple(
-        illustrator.card(illustrator.prototypes[step.branch], None)
+        illustrator.card(illustrator.prototypes[step.branch], None, {})
         for step in explained.steps
         if step.branch in illustrator.prototypes
     )
@@ -378,7 +347,9 @@ def write_page(text: str, path: str | Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # A folder name that is not UTF-8 reaches us as lone surrogates, which have no encoding.
     data = text.encode("utf-8", errors="backslashreplace")
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
+    )
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)

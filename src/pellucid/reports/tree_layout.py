@@ -60,7 +60,9 @@ class TreePart:
     level: int  # of the part's root in the whole tree
 
 
-def preorder(left_child: Sequence[int] | np.ndarray, right_child: Sequence[int] | np.ndarray) -> list[int]:
+def preorder(
+    left_child: Sequence[int] | np.ndarray, right_child: Sequence[int] | np.ndarray
+) -> list[int]:
     """Return the nodes (branch >= 0, ``~leaf``) from the root down, right child before left.
 
     Raises:

@@ -20,14 +20,15 @@ from pellucid.reports.picture_svg import (
 from pellucid.reports.tree_layout import (
     TreePart,
     lay_out_tree,
+    preorder,
     smallest_row_height_px,
 )
 
-_SIDE_PX = 76.0  # of a picture at a branch
+_SIDE_PX = 70.0  # of a picture at a branch
 _CAPTION_PX = 17.0
 _BETWEEN_PX = 4.0  # picture and patch
-_EDGE_PX = 72.0  # horizontal room of an edge
-_LEAF_WIDTH_PX = 186.0
+_EDGE_PX = 68.0  # horizontal room of an edge
+_LEAF_WIDTH_PX = 176.0
 _BAR_ROW_PX = 16.0
 _GAP_PX = 14.0
 _MARGIN_PX = 6.0
@@ -46,19 +47,28 @@ class ClassShare:
     color: str
 
 
+def has_own_colors(classes: int) -> bool:
+    """Return whether there are few enough classes to give each a color of its own."""
+    return classes <= _FEW_CLASSES
+
+
 def color_of_class(index: int, classes: int) -> str:
     """Return the CSS class that colors a class: its own among few classes, else one for all."""
-    return f"k{index}" if classes <= _FEW_CLASSES else "kx"
+    return f"k{index}" if has_own_colors(classes) else "kx"
 
 
 def largest_shares(
     probabilities: np.ndarray, class_names: Sequence[str], *, count: int
 ) -> tuple[ClassShare, ...]:
-    """Return the ``count`` most probable classes, the first of equals first."""
+    """Return the at most ``count`` most probable classes, the first of equals first.
+
+    A class that would be written as 0 % is left out.
+    """
     values = np.asarray(probabilities, dtype=float)
     order = np.argsort(-values, kind="stable")[:count]
+    order = [int(i) for rank, i in enumerate(order) if rank == 0 or values[i] >= 0.005]
     return tuple(
-        ClassShare(class_names[i], float(values[i]), color_of_class(int(i), len(class_names)))
+        ClassShare(class_names[i], float(values[i]), color_of_class(i, len(class_names)))
         for i in order
     )
 
@@ -80,7 +90,7 @@ def _draw_leaf(parent: ET.Element, leaf: int, report: TreeReport, left: float, m
     add_element(group, "title", text=f"leaf {leaf}: {spoken}")
     top = mid - (_CAPTION_PX + len(shares) * _BAR_ROW_PX) / 2
     add_element(group, "text", {"class": "small", "x": left, "y": top + 11}, f"leaf {leaf}")
-    name_px, bar_px = 84.0, 56.0
+    name_px, bar_px = 82.0, 54.0
     for position, share in enumerate(shares):
         y = top + _CAPTION_PX + position * _BAR_ROW_PX
         kind = "name first" if position == 0 else "name"
@@ -110,7 +120,9 @@ def _draw_branch(
             f"branch {branch}: patch of {prototype.image_name}, class {prototype.class_name}; "
             "go to its card"
         )
-    link = add_element(parent, "a", {"href": f"#branch-{branch}", "id": f"node-{branch}"})
+    link = add_element(parent, "a", {"id": f"node-{branch}"})
+    if prototype is not None:
+        link.set("href", f"#branch-{branch}")
     link.set("class", "branch")
     link.set("aria-label", label)
     add_element(link, "title", text=label)
@@ -134,7 +146,9 @@ def _draw_branch(
         link.append(svg)
 
 
-def _draw_continuation(parent: ET.Element, branch: int, leaves: int, left: float, mid: float):
+def _draw_continuation(
+    parent: ET.Element, branch: int, leaves: int, left: float, mid: float
+) -> None:
     label = f"branch {branch} and the {leaves} leaves below it: next figure"
     link = add_element(parent, "a", {"href": f"#part-{branch}", "class": "branch"})
     link.set("aria-label", label)
@@ -144,12 +158,14 @@ def _draw_continuation(parent: ET.Element, branch: int, leaves: int, left: float
     caption = {"class": "caption", "x": left + 16, "y": mid - 2}
     add_element(link, "text", {**caption}, f"branch {branch} →")
     below = {"class": "small", "x": left + 16, "y": mid + 12}
-    add_element(link, "text", {**below}, f"{leaves} leaves below, own figure")
+    add_element(link, "text", {**below}, f"{leaves} leaves, next figure")
 
 
-def _draw_edge(parent: ET.Element, start: tuple[float, float], stop: tuple[float, float], kind: str):
+def _draw_edge(
+    parent: ET.Element, start: tuple[float, float], stop: tuple[float, float], kind: str
+) -> None:
     (x0, y0), (x1, y1) = start, stop
-    turn, radius = x0 + 14, min(8.0, abs(y1 - y0) / 2)
+    turn, radius = x0 + 9, min(8.0, abs(y1 - y0) / 2)
     down = 1 if y1 > y0 else -1
     line = (
         f"M{x0:.1f} {y0:.1f}H{turn - radius:.1f}Q{turn:.1f} {y0:.1f} {turn:.1f} "
@@ -157,13 +173,11 @@ def _draw_edge(parent: ET.Element, start: tuple[float, float], stop: tuple[float
         f"{turn + radius:.1f} {y1:.1f}H{x1:.1f}"
     )
     add_element(parent, "path", {"class": f"edge {kind}", "d": line})
-    add_element(parent, "text", {"class": "small", "x": turn + 9, "y": y1 - 4}, kind)
+    add_element(parent, "text", {"class": "small end", "x": x1 - 1, "y": y1 - 4}, kind)
 
 
 def count_leaves_below(report: TreeReport) -> np.ndarray:
     """Return how many leaves lie below each branch: shape (branches,)."""
-    from pellucid.reports.tree_layout import preorder
-
     count = np.zeros(len(report.left_child), dtype=np.int64)
     for node in reversed(preorder(report.left_child, report.right_child)):
         if node >= 0:
@@ -224,7 +238,7 @@ def draw_part(
 def draw_map(report: TreeReport) -> Markup:
     """Return the whole tree in one small SVG without pictures: points link to the figures."""
     layout = lay_out_tree(report.left_child, report.right_child)
-    row_px = max(3.0, min(14.0, 1400.0 / layout.rows))
+    row_px = max(1.2, min(14.0, 620.0 / layout.rows))
     width, margin, leaf_px = 1000.0, 8.0, 46.0
     level_px = (width - 2 * margin - leaf_px) / max(1, layout.levels - 1)
     height = layout.rows * row_px + 2 * margin
@@ -234,7 +248,8 @@ def draw_map(report: TreeReport) -> Markup:
     def place(level: int, row: float) -> tuple[float, float]:
         return margin + level * level_px, margin + (row + 0.5) * row_px
 
-    lines = add_element(svg, "g", {"aria-hidden": "true"})
+    weight = {"class": "dense"} if row_px < 4 else {}
+    lines = add_element(svg, "g", {"aria-hidden": "true", **weight})
     for branch in range(len(report.left_child)):
         x0, y0 = place(int(layout.branch_level[branch]), float(layout.branch_row[branch]))
         for child in (int(report.right_child[branch]), int(report.left_child[branch])):
@@ -250,7 +265,7 @@ def draw_map(report: TreeReport) -> Markup:
         link = add_element(svg, "a", {"href": f"#node-{branch}"})
         link.set("aria-label", f"branch {branch} in the tree")
         add_element(link, "title", text=f"branch {branch}")
-        radius = max(2.0, 6.0 - float(layout.branch_level[branch]) / 2)
+        radius = max(min(2.0, 0.7 * row_px), 6.0 - 0.6 * float(layout.branch_level[branch]))
         add_element(link, "circle", {"class": "dot", "cx": x, "cy": y, "r": radius})
     for leaf in range(layout.rows):
         x, y = place(int(layout.leaf_level[leaf]), float(layout.leaf_row[leaf]))
