@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
@@ -73,9 +74,31 @@ def largest_shares(
     )
 
 
-def shorten(text: str, length: int) -> str:
-    """Return ``text`` cut to ``length`` characters, with an ellipsis where something is missing."""
-    return text if len(text) <= length else text[: max(1, length - 1)].rstrip() + "…"
+def text_width_px(text: str, font_px: float, *, bold: bool = False) -> float:
+    """Return about how wide a line of sans-serif text is; wide fonts (DejaVu) are the measure."""
+    em = 0.0
+    for character in text:
+        if unicodedata.combining(character):
+            continue
+        if unicodedata.east_asian_width(character) in "WF":
+            em += 1.0
+        elif character in "mwMW@%<>=+~#&":
+            em += 0.95
+        elif character in "ijlItfr .,:;'|!()[]":
+            em += 0.4
+        else:
+            em += 0.72 if character.isupper() else 0.63
+    return em * font_px * (1.12 if bold else 1.0)
+
+
+def shorten(text: str, width_px: float, font_px: float, *, bold: bool = False) -> str:
+    """Return ``text``, cut and ended with an ellipsis where it is wider than ``width_px``."""
+    if text_width_px(text, font_px, bold=bold) <= width_px:
+        return text
+    kept = text
+    while kept and text_width_px(f"{kept}…", font_px, bold=bold) > width_px:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…"
 
 
 def _percent(probability: float) -> str:
@@ -90,11 +113,11 @@ def _draw_leaf(parent: ET.Element, leaf: int, report: TreeReport, left: float, m
     add_element(group, "title", text=f"leaf {leaf}: {spoken}")
     top = mid - (_CAPTION_PX + len(shares) * _BAR_ROW_PX) / 2
     add_element(group, "text", {"class": "small", "x": left, "y": top + 11}, f"leaf {leaf}")
-    name_px, bar_px = 82.0, 54.0
+    name_px, bar_px = 92.0, 44.0
     for position, share in enumerate(shares):
         y = top + _CAPTION_PX + position * _BAR_ROW_PX
         kind = "name first" if position == 0 else "name"
-        name = shorten(share.class_name, 13)
+        name = shorten(share.class_name, name_px - 5, 12, bold=position == 0)
         add_element(group, "text", {"class": kind, "x": left, "y": y + 11.5}, name)
         bar = {"class": "track", "x": left + name_px, "y": y + 2, "height": 11, "width": bar_px}
         add_element(group, "rect", {**bar})
@@ -129,13 +152,15 @@ def _draw_branch(
     frame = {"class": "frame", "x": left - 4, "y": top - _CAPTION_PX - 1, "rx": 5}
     size = {"width": BRANCH_WIDTH_PX + 8, "height": _BRANCH_HEIGHT_PX + 5}
     add_element(link, "rect", {**frame, **size})
-    add_element(link, "text", {"class": "caption", "x": left, "y": top - 5}, f"branch {branch}")
+    caption = f"branch {branch}"
+    add_element(link, "text", {"class": "caption", "x": left, "y": top - 5}, caption)
     if prototype is None or embedded is None:
         attributes = {"class": "track", "x": left, "y": top, "width": BRANCH_WIDTH_PX}
         add_element(link, "rect", {**attributes, "height": _SIDE_PX})
         return
     name_left = left + BRANCH_WIDTH_PX
-    name = shorten(prototype.class_name, 13)
+    room_px = BRANCH_WIDTH_PX - text_width_px(caption, 12, bold=True) - 6
+    name = shorten(prototype.class_name, room_px, 11.5)
     add_element(link, "text", {"class": "number", "x": name_left, "y": top - 5}, name)
     for position, draw in enumerate((draw_boxed, draw_patch)):
         svg = draw(embedded, prototype.box, side_px=_SIDE_PX)
