@@ -14,7 +14,7 @@ _HOMES = {
     "DataError": "pellucid._checks",
     "PellucidError": "pellucid._checks",
     "ProtoTree": "pellucid.prototree",
-    "ProtoTreeClassifier": "pellucid.prototree",
+    "ProtoTreeClassifier": "pellucid.prototree.classifier",
     "Topology": "pellucid.prototree",
     "UsageError": "pellucid._checks",
 }
@@ -22,7 +22,8 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from pellucid._checks import DataError, PellucidError, UsageError
-    from pellucid.prototree import ProtoTree, ProtoTreeClassifier, Topology
+    from pellucid.prototree import ProtoTree, Topology
+    from pellucid.prototree.classifier import ProtoTreeClassifier
 
 
 def __getattr__(name: str) -> object:

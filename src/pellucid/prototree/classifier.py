@@ -21,10 +21,9 @@ from pellucid.data import (
     InMemoryImages,
     LabelledData,
     load_data,
-    read_picture,
-    resize_picture,
     split_images,
 )
+from pellucid.data.pictures import read_picture, resize_picture
 from pellucid.prototree.explanation import Explanation, explain
 from pellucid.prototree.fitted import load_tree, read_extra, save_tree
 from pellucid.prototree.fitting import fit_tree
@@ -146,6 +145,7 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: ArrayImages) -> np.ndarray:
         """Return the label of each image, by the chosen routing."""
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def predict_proba(self, X: ArrayImages) -> np.ndarray:
@@ -229,7 +229,8 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _wrap(self, X: ArrayImages, y: Any) -> tuple[LabelledData, np.ndarray]:
-        X, y = validate_data(self, X, y, ensure_2d=False, allow_nd=True)
+        # Rows of features are counted by scikit-learn; pictures of any size will be resized.
+        X, y = validate_data(self, X, y, ensure_2d=np.asarray(X).ndim <= 2, allow_nd=True)
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) < 2:
@@ -256,7 +257,7 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
 
     def _pixels(self, X: ArrayImages) -> Tensor:
         if hasattr(self, "n_features_in_"):
-            X = validate_data(self, X, reset=False, ensure_2d=False, allow_nd=True)
+            X = validate_data(self, X, reset=False)
         else:
             X = check_array(X, ensure_2d=False, allow_nd=True)
         return self._resized(X)
