@@ -125,66 +125,123 @@ def measure_receptive_field(backbone: nn.Module, image_size: tuple[int, int]) ->
     Raises:
         UsageError: The network cannot be run on the CPU at this image size.
     """
-    failure: Exception | None = None
-    # Double precision first: its convolutions are computed plainly. Single precision ones may use
-    # Winograd's transform, which mixes neighbouring cells: the boxes are then too large at most.
-    for dtype in (torch.float64, torch.float32):
-        network = copy.deepcopy(backbone).to(device="cpu", dtype=dtype).eval()
+    size = (int(image_size[0]), int(image_size[1]))
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
         try:
-            with torch.random.fork_rng(devices=[]), torch.inference_mode():
-                return _measure(network, image_size, dtype)
-        except RuntimeError as error:  # some networks make single precision constants on the way
-            failure = error
-    raise UsageError(
-        f"the receptive field at image_size {tuple(image_size)} cannot be measured: {failure}. "
-        "Use a backbone that runs on the CPU."
-    ) from failure
+            fields = _search(_Probe(backbone, size, torch.float32))
+        except RuntimeError as error:
+            raise UsageError(
+                f"the receptive field at image_size {size} cannot be measured: {error}. "
+                "Use a backbone that runs on the CPU in single precision."
+            ) from error
+        # Fast single precision convolutions may use Winograd's transform, which mixes neighboring
+        # cells and would make the fields too large. Those in double precision do not.
+        try:
+            exact = _Probe(backbone, size, torch.float64)
+            if not _are_tight(exact, fields):
+                fields = _search(exact)
+        except RuntimeError:
+            pass  # the network cannot compute in double precision: too large at worst
+    (row_start, row_stop), (column_start, column_stop) = fields
+    return ReceptiveField(
+        tuple(row_start.tolist()),
+        tuple(row_stop.tolist()),
+        tuple(column_start.tolist()),
+        tuple(column_stop.tolist()),
+        size,
+    )
 
 
-def _measure(network: nn.Module, image_size: tuple[int, int], dtype: torch.dtype) -> ReceptiveField:
-    source = torch.Generator().manual_seed(0)
-    image, other = torch.rand((2, 3, *image_size), dtype=dtype, generator=source)
-    expected = network(image[None])[0]
+_Intervals = tuple[Tensor, Tensor]
 
-    def run(images: Tensor) -> Tensor:
-        """Return the maps of many images, in batches of bounded size."""
-        size = max(1, _PIXELS_PER_BATCH // (image_size[0] * image_size[1]))
-        return torch.cat([network(part) for part in images.split(size)])
 
-    def intervals(axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return first and one past last pixel along ``axis`` (0: rows), per latent index."""
-        pixels = torch.arange(image_size[axis])
-        shape = (-1, 1, 1, image_size[0], 1) if axis == 0 else (-1, 1, 1, 1, image_size[1])
+class _Probe:
+    """A copy of the network, on the CPU in eval mode, and images to send through it."""
 
-        def turns_nan(masked: Tensor) -> Tensor:
-            """Map masks (n, pixels along the axis) to (n, latent indices along it)."""
-            images = image.masked_fill(masked.reshape(shape)[:, 0], torch.nan)
-            return run(images).isnan().any(dim=1).any(dim=2 - axis)
+    def __init__(
+        self, backbone: nn.Module, image_size: tuple[int, int], dtype: torch.dtype
+    ) -> None:
+        self.network = copy.deepcopy(backbone).to(device="cpu", dtype=dtype).eval()
+        self.image_size = image_size
+        source = torch.Generator().manual_seed(0)
+        self.image, self.other = torch.rand((2, 3, *image_size), generator=source).to(dtype)
 
-        size = image_size[axis]
-        sees_any = turns_nan(torch.ones(1, size, dtype=torch.bool))[0]
-        before = _count_unseen(lambda n: turns_nan(pixels < n[:, None]), size, sees_any)
-        after = _count_unseen(lambda n: turns_nan(pixels >= size - n[:, None]), size, sees_any)
+    def run(self, images: Tensor) -> Tensor:
+        """Return the latent maps of many images, in batches of bounded size."""
+        size = max(1, _PIXELS_PER_BATCH // (self.image_size[0] * self.image_size[1]))
+        return torch.cat([self.network(part) for part in images.split(size)])
+
+    def spread(self, masks: Tensor, axis: int) -> Tensor:
+        """Reshape masks (n, pixels along ``axis``) to cover images; axis 0 is rows."""
+        return masks[:, None, :, None] if axis == 0 else masks[:, None, None, :]
+
+    def turns_nan(self, masks: Tensor, axis: int) -> Tensor:
+        """Map masks (n, pixels along ``axis``) to which latent indices turn NaN (n, latent)."""
+        images = self.image.masked_fill(self.spread(masks, axis), torch.nan)
+        return self.run(images).isnan().any(dim=1).any(dim=2 - axis)
+
+
+def _search(probe: _Probe) -> tuple[_Intervals, _Intervals]:
+    """Return first and one past last pixel per latent row, and per latent column."""
+    expected = probe.run(probe.image[None])[0]
+
+    def intervals(axis: int, guess: Tensor | None) -> _Intervals:
+        size = probe.image_size[axis]
+        pixels = torch.arange(size)
+        sees_any = probe.turns_nan(torch.ones(1, size, dtype=torch.bool), axis)[0]
+        if guess is not None and len(guess) != len(sees_any):
+            guess = None
+        unseen = []
+        for side in (pixels, pixels.flip(0)):
+            unseen.append(
+                _count_unseen(
+                    lambda n, side=side: probe.turns_nan(side < n[:, None], axis),
+                    size,
+                    sees_any,
+                    guess,
+                )
+            )
+            guess = unseen[-1].flip(0)  # most networks see the same on both sides
+        before, after = unseen
         start, stop = before, size - after
         # Nothing outside the fields may matter; if it does, NaN was hidden on the way.
         partial = ((start > 0) | (stop < size)).nonzero()[:, 0]
         if len(partial) > 0:
             outside = (pixels < start[partial, None]) | (pixels >= stop[partial, None])
-            changed = run(torch.where(outside.reshape(shape)[:, 0], other, image))
-            actual = changed.movedim(2 + axis, 1)[torch.arange(len(partial)), partial]
+            images = torch.where(probe.spread(outside, axis), probe.other, probe.image)
+            maps = probe.run(images).movedim(2 + axis, 1)
+            actual = maps[torch.arange(len(partial)), partial]
             wanted = expected.movedim(1 + axis, 0)[partial]
-            tolerance = 1e-4 * expected.abs().max()
-            if (actual - wanted).abs().max() > tolerance:
+            # Above the rounding of single precision, below any real dependence.
+            if (actual - wanted).abs().max() > 1e-4 * expected.abs().max():
                 start, stop = torch.zeros_like(start), torch.full_like(stop, size)
-        return tuple(start.tolist()), tuple(stop.tolist())
+        return start, stop
 
-    row_start, row_stop = intervals(0)
-    column_start, column_stop = intervals(1)
-    height, width = image_size
-    return ReceptiveField(row_start, row_stop, column_start, column_stop, (height, width))
+    rows = intervals(0, None)
+    # Most networks treat rows and columns alike, so the answer for rows is tried first.
+    return rows, intervals(1, rows[0])
 
 
-def _count_unseen(turns_nan: Callable[[Tensor], Tensor], size: int, sees_any: Tensor) -> Tensor:
+def _are_tight(probe: _Probe, fields: tuple[_Intervals, _Intervals]) -> bool:
+    """Return whether the outermost pixels of the middle fields are really seen.
+
+    Four neighbors suffice: Winograd's transform widens fields in tiles of two or four cells.
+    """
+    everything = torch.ones(1, dtype=torch.bool)
+    for axis, (start, stop) in enumerate(fields):
+        size = probe.image_size[axis]
+        pixels = torch.arange(size)
+        middle = torch.arange(len(start))[max(0, len(start) // 2 - 2) :][:4]
+        for bound, side in ((start, pixels), (size - stop, pixels.flip(0))):
+            masks = side <= bound[middle, None]
+            seen = probe.turns_nan(masks, axis)[torch.arange(len(middle)), middle]
+            everything = everything & seen.all()
+    return bool(everything)
+
+
+def _count_unseen(
+    turns_nan: Callable[[Tensor], Tensor], size: int, sees_any: Tensor, guess: Tensor | None
+) -> Tensor:
     """Return per latent index how many pixels at one side of the image it does not see.
 
     Args:
@@ -192,10 +249,13 @@ def _count_unseen(turns_nan: Callable[[Tensor], Tensor], size: int, sees_any: Te
             (n, latent).
         size: Number of pixels along the axis.
         sees_any: Whether the index sees any pixel; where not, the answer is 0.
+        guess: Numbers to try first; they cost nothing but passes if wrong.
     """
     low = torch.zeros(len(sees_any), dtype=torch.int64)
     high = torch.where(sees_any, size - 1, 0)
     queries = torch.tensor([1])  # most often decisive: deep networks see everything
+    if guess is not None:
+        queries = torch.cat([queries, guess, guess + 1]).clamp(1, max(1, size - 1)).unique()
     while (low < high).any():
         seen = turns_nan(queries)
         for count, is_nan in zip(queries.tolist(), seen, strict=True):

@@ -86,7 +86,8 @@ def create_timm_features(
         )
     chosen = _choose_stage(name, sizes, stage)
     if hasattr(model, "prune_intermediate_layers"):
-        model.prune_intermediate_layers([chosen], prune_norm=True, prune_head=True)
+        prune: Any = model.prune_intermediate_layers
+        prune([chosen], prune_norm=True, prune_head=True)
     features = TimmFeatures(model, chosen)
     _freeze_unused(features, image_size)
     return features
