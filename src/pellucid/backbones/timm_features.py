@@ -76,8 +76,7 @@ def create_timm_features(
     model = _build(name, image_size, weights)
     if not hasattr(model, "forward_intermediates"):
         raise UsageError(f"backbone must give a map of features, got {name!r}. Use 'resnet18'.")
-    if weights is not None and weights != "hub":
-        _load_weights(model, name, Path(weights))
+    local = None if weights in (None, "hub") else _converted_weights(model, Path(weights))
     sizes = _stage_sizes(model, image_size)
     if not sizes:
         raise UsageError(
@@ -88,6 +87,9 @@ def create_timm_features(
     if hasattr(model, "prune_intermediate_layers"):
         prune: Any = model.prune_intermediate_layers
         prune([chosen], prune_norm=True, prune_head=True)
+    if local is not None:
+        what = f"weights {str(weights)!r} do not fit backbone {name!r}"
+        load_matching(model, local, what=what)
     features = TimmFeatures(model, chosen)
     _freeze_unused(features, image_size)
     return features
@@ -98,10 +100,13 @@ def _build(name: str, image_size: tuple[int, int], weights: str | Path | None) -
 
     arguments: dict[str, Any] = {"img_size": image_size}
     if weights is None:
+        # With its classifier, which is pruned later: so the random stream is torchvision's too.
         arguments["zero_init_last"] = False
+    else:
+        arguments["num_classes"] = 0
     while True:
         try:
-            return timm.create_model(name, pretrained=weights == "hub", num_classes=0, **arguments)
+            return timm.create_model(name, pretrained=weights == "hub", **arguments)
         except TypeError as error:
             # Whether a model knows an argument is told only by trying.
             unknown = re.search(r"argument '(img_size|zero_init_last)'", str(error))
@@ -187,13 +192,20 @@ def load_matching(module: nn.Module, tensors: Mapping[str, Tensor], *, what: str
     module.load_state_dict({**wanted, **{k: v for k, v in tensors.items() if k in wanted}})
 
 
-def _load_weights(model: nn.Module, name: str, path: Path) -> None:
+def _converted_weights(model: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Read weights for the model before it is pruned, which timm's converters rely on."""
     tensors = read_weights(path)
     # timm's converter of the family: names of the original release, position tables of other sizes
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if convert is not None:
-        tensors = convert(tensors, model)
-    load_matching(model, tensors, what=f"weights {str(path)!r} do not fit backbone {name!r}")
+    if convert is None:
+        return tensors
+    try:
+        return dict(convert(tensors, model))
+    except Exception as error:
+        raise DataError(
+            f"weights {str(path)!r} do not fit the model: {type(error).__name__} in timm's "
+            f"conversion: {_first_line(error)}. Use the weights of this very model."
+        ) from error
 
 
 def _intermediates(model: nn.Module, images: Tensor, indices: list[int] | None) -> list[Tensor]:
