@@ -157,12 +157,12 @@ def test_write_json_undecodable_file_name_round_trips(run):
 
 
 def test_write_json_integer_key_raises(run):
-    with pytest.raises(UsageError, match="keys of result.a must be strings, got 1"):
+    with pytest.raises(UsageError, match=r"keys of result.a must be strings, got 1"):
         run.write_json("result", {"a": {1: 2}})
 
 
 def test_write_json_unknown_type_raises(run):
-    with pytest.raises(UsageError, match="result.a must be JSON-able, got set"):
+    with pytest.raises(UsageError, match=r"result.a must be JSON-able, got set"):
         run.write_json("result", {"a": {1}})
 
 
@@ -182,7 +182,7 @@ def test_write_json_full_disk_keeps_the_old_file(run, monkeypatch):
 
 
 def test_read_json_missing_raises(run):
-    with pytest.raises(DataError, match="has no result.json"):
+    with pytest.raises(DataError, match=r"has no result.json"):
         run.read_json("result")
 
 

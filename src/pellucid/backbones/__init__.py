@@ -1,0 +1,17 @@
+"""Backbones: from an image to a latent map, and what of the image each latent cell sees."""
+
+from __future__ import annotations
+
+from pellucid.backbones.adapter import Backbone, create_backbone, wrap_module
+from pellucid.backbones.patch_cnn import PatchCnn
+from pellucid.backbones.receptive_field import Box, ReceptiveField, measure_receptive_field
+
+__all__ = [
+    "Backbone",
+    "Box",
+    "PatchCnn",
+    "ReceptiveField",
+    "create_backbone",
+    "measure_receptive_field",
+    "wrap_module",
+]
