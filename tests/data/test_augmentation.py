@@ -73,7 +73,10 @@ def test_augmentation_draws_do_not_depend_on_the_settings():
 def test_augmentation_flip_mirrors_some_images_exactly():
     batch = random_batch(32, dtype=torch.float32)
     flipped = Augmentation(flip=True)(batch, generator())
-    mirrored = [torch.allclose(new, old.flip(-1), atol=1e-5) for new, old in zip(flipped, batch, strict=True)]
+    mirrored = [
+        torch.allclose(new, old.flip(-1), atol=1e-5)
+        for new, old in zip(flipped, batch, strict=True)
+    ]
     same = [torch.allclose(new, old, atol=1e-5) for new, old in zip(flipped, batch, strict=True)]
     assert all(a != b for a, b in zip(mirrored, same, strict=True))
     assert 5 < sum(mirrored) < 27

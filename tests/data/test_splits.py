@@ -130,7 +130,9 @@ def test_splits_negative_index_is_refused():
 
 
 def test_splits_float_indices_are_refused():
-    with pytest.raises(UsageError, match=r"train must be a one-dimensional int64 tensor, got torch.float32"):
+    with pytest.raises(
+        UsageError, match=r"train must be a one-dimensional int64 tensor, got torch.float32"
+    ):
         Splits(torch.zeros(2), torch.tensor([1]), torch.tensor([2]))
 
 
