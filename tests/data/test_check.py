@@ -132,3 +132,15 @@ def test_check_folder_quiet_writes_nothing(tmp_path, capsys):
     fill_classes(tmp_path, {"a": 1, "b": 1})
     check_folder(tmp_path, quiet=True)
     assert capsys.readouterr() == ("", "")
+
+
+def test_check_folder_file_removed_meanwhile_is_unreadable(tmp_path, monkeypatch):
+    fill_classes(tmp_path, {"a": 2, "b": 2})
+
+    def remove_first(path):
+        if path.name == "001.png" and path.parent.name == "a":
+            raise FileNotFoundError(2, "No such file or directory")
+        return str(path)
+
+    monkeypatch.setattr(check_module, "hash_file", remove_first)
+    assert kinds(check_folder(tmp_path)) == {("a/001.png", "unreadable")}

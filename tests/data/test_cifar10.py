@@ -145,9 +145,7 @@ def test_open_records_missing_member_is_named(tmp_path):
 def test_open_records_member_of_other_length_is_named(local, tmp_path):
     path, _ = local
     archive = describe(path, per_member=PER_MEMBER - 1)
-    with pytest.raises(
-        DataError, match=r"data_batch_1.bin must be a file of 58,387 bytes, got 61,"
-    ):
+    with pytest.raises(DataError, match=r"data_batch_1.bin must be a file of 58,387 bytes"):
         open_records(archive, tmp_path, path)
 
 
