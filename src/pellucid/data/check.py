@@ -167,7 +167,10 @@ def _open_all(
             return Problem(file.name, error.kind, error.detail)
         if sink is not None:
             sink(row, picture)
-        return hash_file(file.path)
+        try:
+            return hash_file(file.path)
+        except OSError as error:  # removed since it was decoded
+            return Problem(file.name, "unreadable", (error.strerror or str(error)).lower())
 
     digests: list[str | None] = []
     problems: list[Problem] = []

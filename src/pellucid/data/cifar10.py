@@ -157,10 +157,11 @@ def _make_cached(
     source = archive_path
     if source is None:
         source = folder / ARCHIVE_NAME
+        # One may be left by a process that ended before reading it, and be damaged since.
+        if source.exists() and hash_file(source) != archive.remote.sha256:
+            source.unlink()
         if not source.exists():
             download_file(archive.remote, source, quiet=quiet)
-        # One from an earlier process may have been damaged since.
-        _verify_copy(source, archive.remote)
     _store(_read_members(source, archive), folder, archive)
     if archive_path is None:
         source.unlink()

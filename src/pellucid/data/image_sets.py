@@ -21,6 +21,7 @@ from pellucid.data.pictures import resize_picture
 ReadPicture = Callable[[int], Image.Image]
 
 MAX_READ_THREADS = 8
+_BLOCKS_PER_THREAD = 4
 
 
 def count_read_threads() -> int:
@@ -194,10 +195,14 @@ def read_resized(
     pixels = torch.empty((len(indices), 3, *image_size), dtype=torch.uint8)
     rows = pixels.numpy()
 
-    def fill(row: int) -> None:
-        picture = resize_picture(read_picture(indices[row]), image_size)
-        rows[row] = np.asarray(picture).transpose(2, 0, 1)
+    # A few blocks per thread: one task per picture costs more than resizing a small one.
+    block = max(1, len(indices) // (_BLOCKS_PER_THREAD * count_read_threads()))
 
-    for _ in threads.map(fill, range(len(indices))):
+    def fill(start: int) -> None:
+        for row in range(start, min(start + block, len(indices))):
+            picture = resize_picture(read_picture(indices[row]), image_size)
+            rows[row] = np.asarray(picture).transpose(2, 0, 1)
+
+    for _ in threads.map(fill, range(0, len(indices), block)):
         pass
     return pixels

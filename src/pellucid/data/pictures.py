@@ -36,6 +36,7 @@ _SIGNATURES = {
     b"BM": "BMP",
 }
 _LARGEST_16_BIT = 65535
+_TRUNCATED = "the file ends before the picture does"
 
 
 class PictureError(DataError):
@@ -152,16 +153,14 @@ def _system_reason(error: OSError) -> str:
 
 def _unidentified(path: Path, size_bytes: int) -> PictureError:
     try:
-        with path.open("rb") as file:
-            first = file.read(12)
+        first = _first_bytes(path)
     except OSError as error:
         return PictureError(path, "unreadable", _system_reason(error))
     name = next((name for start, name in _SIGNATURES.items() if first.startswith(start)), None)
     if name is None or (name == "WebP" and first[8:12] != b"WEBP"):
         return PictureError(path, "not_an_image", "the content is not a picture of a known format")
-    # Pillow does not recognise a WebP file that ends too early; RIFF states its length.
-    if name == "WebP" and int.from_bytes(first[4:8], "little") + 8 > size_bytes:
-        return PictureError(path, "truncated", "the WebP file ends too early")
+    if _is_cut_webp(first, size_bytes):
+        return PictureError(path, "truncated", _TRUNCATED)
     return PictureError(path, "unreadable", f"starts like a {name} file but its header is damaged")
 
 
@@ -169,9 +168,23 @@ def _damaged(path: Path, error: Exception) -> PictureError:
     if isinstance(error, OSError) and error.errno is not None:
         return PictureError(path, "unreadable", _system_reason(error))
     reason = str(error) or type(error).__name__
+    with contextlib.suppress(OSError):
+        if _is_cut_webp(_first_bytes(path), path.stat().st_size):
+            return PictureError(path, "truncated", _TRUNCATED)
     if isinstance(error, EOFError) or "truncated" in reason.lower():
-        return PictureError(path, "truncated", "the file ends before the picture does")
+        return PictureError(path, "truncated", _TRUNCATED)
     return PictureError(path, "unreadable", f"cannot be decoded ({reason})")
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(12)
+
+
+def _is_cut_webp(first: bytes, size_bytes: int) -> bool:
+    # libwebp does not tell a file that ends too early from other damage; RIFF states its length.
+    is_webp = first.startswith(b"RIFF") and first[8:12] == b"WEBP"
+    return is_webp and int.from_bytes(first[4:8], "little") + 8 > size_bytes
 
 
 def _orientation(image: Image.Image) -> int:
