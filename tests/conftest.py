@@ -15,6 +15,7 @@ torch.set_num_threads(2)
 
 if importlib.util.find_spec("beartype") is not None:
     from jaxtyping import install_import_hook
+
     from tests import shape_checks
 
     # The hook imports the checker by name, and pytest keeps a `tests` package of its own.
