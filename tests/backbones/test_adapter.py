@@ -83,7 +83,9 @@ def test_create_backbone_patch_cnn_with_stage_raises():
 
 
 def test_create_backbone_impossible_image_size_raises_with_remedy():
-    with pytest.raises(UsageError, match=r"image_size \(8, 8\) is too small for.*backbone 'patch_cnn'"):
+    with pytest.raises(
+        UsageError, match=r"image_size \(8, 8\) is too small for.*backbone 'patch_cnn'"
+    ):
         create_backbone("vit_tiny_patch16_224", image_size=(8, 8))
 
 

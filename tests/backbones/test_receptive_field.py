@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.reference.receptive_field import fields_by_formula, rows_seen_one_by_one
 from torch import nn
 
 from pellucid import UsageError
@@ -17,6 +16,7 @@ from pellucid.backbones import (
     create_backbone,
     measure_receptive_field,
 )
+from tests.reference.receptive_field import fields_by_formula, rows_seen_one_by_one
 
 
 def rows(field: ReceptiveField) -> list[tuple[int, int]]:

@@ -18,8 +18,8 @@ class PatchCnn(nn.Module):
     With ``n`` poolings the stride is ``s = 2**n`` pixels and each latent cell sees a square of
     ``5 s - 4`` pixels (16 px of 32, 36 px of 64, 156 px of 224): two 3×3 convolutions at stride
     ``2**i`` widen it by ``4 * 2**i`` and the pooling by ``2**i``, summed over ``i < n``. Without
-    pooling there is one block, which sees 5 px. Of a square image it is about a third to a half;
-    a ResNet cut at the same stride sees all of it.
+    pooling there is one block, which sees 5 px. That is a quarter to a half of a square image; each
+    cell of a ResNet with as many cells sees all of it.
 
     Args:
         image_size: Height and width in pixels; decides the number of poolings, so that the latent

@@ -1,0 +1,24 @@
+"""What holds for every test: fixed threads, no windows, shapes checked while the tests run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import torch
+
+# Sums depend on the number of threads; so do the seconds on a busy machine.
+torch.set_num_threads(2)
+
+if importlib.util.find_spec("beartype") is not None:
+    from jaxtyping import install_import_hook
+
+    from tests import shape_checks
+
+    # The hook imports the checker by name, and pytest keeps a `tests` package of its own.
+    sys.modules["shape_checks"] = shape_checks
+    # A test that passes a wrong shape, or a function that returns one, then fails by name.
+    install_import_hook(["pellucid.backbones", "pellucid.prototree"], "shape_checks.check_shapes")
