@@ -18,9 +18,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
-
 import torch
 from head_work import (
     BATCH,
@@ -38,7 +35,7 @@ from recursive_head import RecursiveHead
 from stopwatch import interleaved_medians, peak_memory_mib
 from torch import Tensor, nn
 
-from pellucid.prototree import ProtoTree, Topology, distributed, path_log_probabilities, project
+from pellucid.prototree import ProtoTree, Topology, path_log_probabilities, project
 from pellucid.prototree.leaves import leaf_responsibilities, update_counts
 
 BENCHMARKS = Path(__file__).resolve().parent

@@ -1,4 +1,4 @@
-"""What every head in ``head.py`` works on: seeded features, prototypes, leaves, and the bare matmul.
+"""What every head in ``head.py`` works on: features, prototypes, leaves, and the bare matmul.
 
 Imports torch alone, because it is used in the peer's environment too.
 """
