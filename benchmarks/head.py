@@ -114,7 +114,9 @@ def measure(depth: int, *, rounds: int, projection_rounds: int) -> dict[str, dic
         # As in training, the leaves' distributions are those that the forward pass has made.
         with torch.no_grad():
             responsibilities = leaf_responsibilities(paths, log_distributions, labels)
-            update_counts(head.leaf_counts, at_start, responsibilities, batches=20)
+            head.leaf_counts.copy_(
+                update_counts(head.leaf_counts, at_start, responsibilities, batches=20)
+            )
 
     def recursive_leaves() -> None:
         recursive.update_leaves(
@@ -194,11 +196,13 @@ def render_table(document: dict) -> str:
         "one thread, medians of contestants that ran in turn. *bare*: the matrix product of all "
         "prototypes with all patches and nothing else, by `einsum` and by a 1×1 convolution; "
         "ratios are to the faster one, without gradients (× bare). *recursive*: in the manner of "
-        "the original program, one Python call a node. CaBRNet ran in its own environment; its "
-        "times stand beside the bare matmul measured there. Forward is without gradients; "
+        "the original program, one Python call a node, leaf and pair. CaBRNet ran in its own "
+        "environment; its times stand beside the bare matmul measured there. Forward is without gradients; "
         "backward gives gradients to features and prototypes. Memory: the most that PyTorch's "
         "CPU allocator held at once during forward + backward, inputs not counted, gradients "
-        "counted; the packing buffers of the math library are not seen.",
+        "counted; the packing buffers of the math library are not seen. Projection: 512 maps in "
+        "batches of 64 with random labels; CaBRNet's is always class-constrained, and leaves a "
+        "prototype without an image of its classes where it is, while Pellucid then searches all.",
     ]
     peers = document["peer"]["depths"] if document.get("peer") else {}
     for depth, ours in document["depths"].items():
