@@ -197,12 +197,12 @@ def render_table(document: dict) -> str:
         "prototypes with all patches and nothing else, by `einsum` and by a 1×1 convolution; "
         "ratios are to the faster one, without gradients (× bare). *recursive*: in the manner of "
         "the original program, one Python call a node, leaf and pair. CaBRNet ran in its own "
-        "environment; its times stand beside the bare matmul measured there. Forward is without gradients; "
-        "backward gives gradients to features and prototypes. Memory: the most that PyTorch's "
-        "CPU allocator held at once during forward + backward, inputs not counted, gradients "
-        "counted; the packing buffers of the math library are not seen. Projection: 512 maps in "
-        "batches of 64 with random labels; CaBRNet's is always class-constrained, and leaves a "
-        "prototype without an image of its classes where it is, while Pellucid then searches all.",
+        "environment; its times stand beside the bare matmul measured there. Forward is without "
+        "gradients; backward gives gradients to features and prototypes. Memory: the most that "
+        "PyTorch's CPU allocator held at once during forward + backward, inputs not counted, "
+        "gradients counted; the packing buffers of the math library are not seen. Projection: 512 "
+        "maps in batches of 64 with random labels; CaBRNet's is class-constrained and leaves "
+        "a prototype without an image of its classes where it is; Pellucid then searches all.",
     ]
     peers = document["peer"]["depths"] if document.get("peer") else {}
     for depth, ours in document["depths"].items():
