@@ -101,7 +101,7 @@ def traverse(node: Node, distances: Sequence[float], leaves: np.ndarray) -> list
     sim = similarity(distances[node.number])
     right = traverse(node.right, distances, leaves)
     left = traverse(node.left, distances, leaves)
-    return [sim * r + (1 - sim) * l for r, l in zip(right, left, strict=True)]
+    return [sim * r + (1 - sim) * other for r, other in zip(right, left, strict=True)]
 
 
 def path_probabilities(
