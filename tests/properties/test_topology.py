@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.properties.strategies import QUICK, nested_trees
-from tests.reference import nested_pruning, recursive_tree
 
 from pellucid.prototree import Topology
+from tests.properties.strategies import QUICK, nested_trees
+from tests.reference import nested_pruning, recursive_tree
 
 
 @QUICK

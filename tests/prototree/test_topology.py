@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.reference import nested_pruning, recursive_tree
 
 from pellucid import UsageError
 from pellucid.prototree import Topology
+from tests.reference import nested_pruning, recursive_tree
 
 SEED_EXAMPLE = ((0, 1), 2)
 

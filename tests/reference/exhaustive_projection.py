@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from tests.reference.recursive_tree import Leaf, Node, nearest_patch
 
 Found = tuple[float, int, int, int]
