@@ -21,7 +21,7 @@ LOOSE = 0.99
 
 
 def near_and_far(*turns: str) -> torch.Tensor:
-    """Return distances, a row an image: ``R`` nearly certainly right, ``L`` nearly certainly left."""
+    """Return distances, a row an image: ``R`` is nearly surely right, ``L`` nearly surely left."""
     return torch.tensor(
         [[0.01 if turn == "R" else 6.0 for turn in row] for row in turns], dtype=torch.float64
     )
