@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from pellucid import PellucidError
+from pellucid.training import Interrupted, interruptible
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruptible_signal_raises_at_the_next_step_with_its_exit_code(number, code):
+    with interruptible("Continue with --resume X") as stop_if_asked:
+        stop_if_asked()
+        os.kill(os.getpid(), number)
+        with pytest.raises(Interrupted, match="Continue with --resume X") as caught:
+            stop_if_asked()
+    assert caught.value.exit_code == code
+
+
+def test_interruptible_second_signal_raises_at_once():
+    with interruptible() as _:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted, match="interrupted by SIGINT"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_interruptible_gives_the_old_handlers_back():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with interruptible():
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_interruptible_outside_the_main_thread_does_nothing():
+    seen = []
+
+    def work():
+        with interruptible() as stop_if_asked:
+            stop_if_asked()
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+def test_interrupted_is_both_our_error_and_a_keyboard_interrupt():
+    assert issubclass(Interrupted, PellucidError)
+    assert issubclass(Interrupted, KeyboardInterrupt)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="bug: a signal after the last step is swallowed, the process goes on"
+)
+def test_interruptible_signal_after_the_last_step_is_not_lost():
+    with pytest.raises(Interrupted), interruptible() as _:
+        os.kill(os.getpid(), signal.SIGTERM)
