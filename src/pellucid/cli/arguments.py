@@ -47,8 +47,7 @@ class Parser(argparse.ArgumentParser):
                 option = text.split("=", 1)[0]
                 guess = did_you_mean(option, self._option_string_actions)
                 raise UsageError(
-                    f"{self.prog} has no option {option!r}. "
-                    f"{guess or f'See `{self.prog} --help`.'}"
+                    f"{self.prog} has no option {option!r}. {guess or f'See `{self.prog} --help`.'}"
                 )
         raise UsageError(
             f"{self.prog} cannot use {unknown[0]!r}: it has all the arguments it takes. "

@@ -75,9 +75,7 @@ def run(given: Sequence[str]) -> int:
     return 0
 
 
-def _in_words(
-    explained: ExplainedPicture, prototypes: Sequence[PrototypePicture]
-) -> Iterator[str]:
+def _in_words(explained: ExplainedPicture, prototypes: Sequence[PrototypePicture]) -> Iterator[str]:
     one = explained.explanation
     names = explained.class_names
     by_branch = {prototype.branch: prototype for prototype in prototypes}
@@ -96,7 +94,7 @@ def _in_words(
             f"columns {box.left} to {box.right} px"
         )
     if one.path:
-        yield f"  The path holds while no patch moves by {one.margin:.3f} or more in latent distance."
+        yield f"  No change of its latent patches smaller than {one.margin:.3f} alters this path."
     rival = names[explained.runner_up]
     share = write_percent(one.probabilities[explained.runner_up])
     if explained.runner_up == one.soft_prediction != one.prediction:
@@ -140,5 +138,3 @@ def _write_pages(
         except OSError as error:
             raise DataError(f"{page} cannot be written: {error.strerror}.") from None
     return pages
-
-

@@ -197,9 +197,7 @@ def _read_settings(values: argparse.Namespace) -> Any:
     from pellucid.prototree.tree_run import TreeSettings
 
     chosen: dict[str, Any] = {
-        name: value
-        for name in _RECIPE_OPTIONS
-        if (value := getattr(values, name)) is not None
+        name: value for name in _RECIPE_OPTIONS if (value := getattr(values, name)) is not None
     }
     if values.epochs is not None and values.warm_up_epochs is None:
         # A short training should not fail over an option that was not given.

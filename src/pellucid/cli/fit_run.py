@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
 from pellucid._checks import DataError, PellucidError
 from pellucid.cli.output import printable
 from pellucid.data import LabelledData

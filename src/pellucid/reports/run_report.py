@@ -279,9 +279,7 @@ def runner_up_class(explanation: Explanation) -> int:
     return explanation.runner_up
 
 
-def scale_box(
-    box: Sequence[int], from_size: tuple[int, int], to_size: tuple[int, ...]
-) -> BoxPx:
+def scale_box(box: Sequence[int], from_size: tuple[int, int], to_size: tuple[int, ...]) -> BoxPx:
     """Return a box in the pixels of a resized picture: never smaller, clipped, never empty.
 
     Args:
@@ -339,7 +337,10 @@ def list_facts(
     if evaluation is not None:
         facts += [
             ("greedy agrees with soft", _in_words(evaluation.fidelity_greedy)),
-            ("most probable leaf agrees with soft", _in_words(evaluation.fidelity_most_probable_leaf)),
+            (
+                "most probable leaf agrees with soft",
+                _in_words(evaluation.fidelity_most_probable_leaf),
+            ),
         ]
     if evaluation is not None and unprojected is not None:
         drop = 100 * (unprojected.distributed.value - evaluation.distributed.value)
@@ -392,9 +393,7 @@ def list_facts(
     return tuple(facts)
 
 
-def list_warnings(
-    fitted: FittedTree, data: LabelledData, figures: RunFigures
-) -> tuple[str, ...]:
+def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -> tuple[str, ...]:
     """Return what a reader must know before believing the page."""
     found = []
     if figures.status == "diverged":
