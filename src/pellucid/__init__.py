@@ -21,9 +21,12 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from pellucid._checks import DataError, PellucidError, UsageError
-    from pellucid.prototree import ProtoTree, Topology
-    from pellucid.prototree.classifier import ProtoTreeClassifier
+    from pellucid._checks import DataError as DataError
+    from pellucid._checks import PellucidError as PellucidError
+    from pellucid._checks import UsageError as UsageError
+    from pellucid.prototree import ProtoTree as ProtoTree
+    from pellucid.prototree import Topology as Topology
+    from pellucid.prototree.classifier import ProtoTreeClassifier as ProtoTreeClassifier
 
 
 def __getattr__(name: str) -> object:

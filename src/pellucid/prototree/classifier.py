@@ -17,7 +17,6 @@ from torch.nn.functional import interpolate
 from pellucid._checks import UsageError, check_choice
 from pellucid.data import (
     Augmentation,
-    ImageSet,
     InMemoryImages,
     LabelledData,
     load_data,
@@ -53,7 +52,8 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
         routing: ``"greedy"`` (one path, explainable) or ``"distributed"`` (all leaves), for
             ``predict``. ``predict_proba`` gives the class distribution of the same.
         validation_fraction: Share of the images that selects the best epoch; 0 takes the last.
-        augmentation: Variation of the training images; None takes none.
+        augmentation: Variation of the training images; None takes the recipe's, `Augmentation()`
+            none.
         device: ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
         random_state: Seed, None for 0; the same seed gives the same tree.
         verbose: Show progress.
@@ -109,8 +109,8 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: ArrayImages | str | Path, y: Any = None) -> Self:
         """Train on an array of images with labels, or on a folder or built-in set by name.
 
-        A folder's test images (``DIR/test``, or a fifth of the images) are held out; ``score`` of the
-        same folder measures on them.
+        A folder's test images (``DIR/test``, or a fifth of the images) are held out; ``score`` of
+        the same folder measures on them.
 
         Raises:
             UsageError: an argument is out of range.
@@ -134,7 +134,6 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
             recipe,
             seed=self._seed,
             device=choose_device(self.device),
-            augmentation=self.augmentation,
             quiet=not self.verbose,
         )
         self.classes_ = classes
@@ -210,7 +209,7 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
         if extra.get("value_range") is not None:
             estimator.value_range_ = tuple(extra["value_range"])
         if extra.get("n_features_in") is not None:
-            estimator.n_features_in_ = extra["n_features_in"]
+            vars(estimator)["n_features_in_"] = extra["n_features_in"]
         estimator.history_ = ()
         return estimator
 
@@ -219,7 +218,13 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
         return 0 if self.random_state is None else int(self.random_state)
 
     def _recipe(self) -> TreeRecipe:
-        chosen = {"epochs": self.epochs, "learning_rate": self.learning_rate}
+        chosen = {
+            "epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+            "augmentation": self.augmentation,
+        }
+        if self.epochs is not None:  # the recipe's warm-up, or a third of a short training
+            chosen["warm_up_epochs"] = min(TreeRecipe.warm_up_epochs, self.epochs // 3)
         return TreeRecipe(
             depth=self.depth,
             backbone=self.backbone,
@@ -311,4 +316,7 @@ def choose_device(device: str) -> torch.device:
 def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int]:
     if image_size is None:
         return 32, 32
-    return (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if isinstance(image_size, int):
+        return image_size, image_size
+    height, width = image_size
+    return height, width

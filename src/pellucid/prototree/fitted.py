@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pellucid._checks import DataError, UsageError
 from pellucid.backbones import Box, ReceptiveField, create_backbone
-from pellucid.data import ImageSet, Normalization, batches
+from pellucid.data import Augmentation, ImageSet, Normalization, batches
 from pellucid.prototree.model import ProtoTree
 from pellucid.prototree.projection import LabeledImages, PatchSource
 from pellucid.prototree.pruning import Pruning
@@ -139,9 +139,11 @@ def load_tree(path: str | Path, *, backbone: nn.Module | None = None) -> FittedT
             raise DataError(f"{path} has format {description['format']}; update Pellucid.")
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise DataError(
-            f"{path} is not a tree that Pellucid wrote ({error}). Give the model.safetensors of a run."
+            f"{path} is not a tree that Pellucid wrote ({error}). Give a run's model.safetensors."
         ) from None
-    recipe = TreeRecipe(**_tuples(description["recipe"]))
+    stored: dict[str, Any] = _tuples(description["recipe"])
+    stored["augmentation"] = Augmentation(**stored["augmentation"])
+    recipe = TreeRecipe(**stored)
     image_size = tuple(description["image_size"])
     if backbone is None:
         if recipe.backbone == USER_BACKBONE:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pellucid._checks import DataError
 from pellucid.backbones import create_backbone, measure_receptive_field, wrap_module
-from pellucid.data import Augmentation, LabelledData, Normalization, measure_channels
+from pellucid.data import LabelledData, Normalization, measure_channels
 from pellucid.prototree.fitted import USER_BACKBONE, FittedTree
 from pellucid.prototree.leaves import fit_leaves
 from pellucid.prototree.model import ProtoTree
@@ -46,7 +46,6 @@ def fit_tree(
     *,
     seed: int = 0,
     device: str | torch.device = "cpu",
-    augmentation: Augmentation | None = None,
     topology: Topology | None = None,
     backbone: nn.Module | None = None,
     run: Run | None = None,
@@ -60,7 +59,6 @@ def fit_tree(
         recipe: How the tree is trained.
         seed: Source of every random choice.
         device: Where to train.
-        augmentation: Applied to training images; None takes none.
         topology: A tree shape of one's own; None takes the full tree of ``recipe.depth``.
         backbone: A module of one's own, (b, 3, h, w) to (b, c, h', w'); None builds
             ``recipe.backbone``.
@@ -125,7 +123,7 @@ def fit_tree(
             seed=seed,
             device=device,
             normalization=normalization,
-            augmentation=augmentation or Augmentation(),
+            augmentation=recipe.augmentation,
             first_selectable_epoch=recipe.warm_up_epochs,
         ),
         run=run,

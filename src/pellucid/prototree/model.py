@@ -95,7 +95,7 @@ class ProtoTree(nn.Module):
         self.topology = topology
         self.backbone = backbone
         self.add_on = nn.Conv2d(channels, latent_channels, kernel_size=1, bias=False)
-        # Starts near the middle of the sigmoid, where untrained latents lie (the reference's N(.5, .1)).
+        # As in the reference: near the middle of the sigmoid, where untrained latents lie.
         prototypes = torch.empty(topology.branches, latent_channels, height, width)
         self.prototypes = nn.Parameter(nn.init.normal_(prototypes, 0.5, 0.1))
         self.register_buffer("leaf_counts", torch.zeros(topology.leaves, classes))

@@ -9,6 +9,7 @@ from the difference ``z - P`` itself; all others keep the product's value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -58,10 +59,10 @@ def nearest_patch(
 
 
 class _NearestPatch(torch.autograd.Function):
-    """Keeps (batch, prototypes) numbers for the backward pass, never (batch, prototypes, positions)."""
+    """Keeps a number a pair for the backward pass, never one a pair and position."""
 
     @staticmethod
-    def forward(ctx, patches: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, patches: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
         batch, positions, dim = patches.shape
         patch_norms = patches.square().sum(2)
         prototype_norms = prototypes.square().sum(1)
@@ -91,7 +92,9 @@ class _NearestPatch(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad: Tensor, _: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         patches, prototypes, distance, position, near = ctx.saved_tensors
         batch, positions, dim = patches.shape
         rows = patches.reshape(batch * positions, dim)
@@ -138,7 +141,7 @@ def _scatter_difference(rows: Tensor, prototypes: Tensor, row: Tensor, weight: T
 def _refine(
     product: Tensor, patches: Tensor, prototypes: Tensor, scale: Tensor, near: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the exact least squared distance and position of the ``near`` (image, prototype) pairs.
+    """Return the exact least squared distance and position of the ``near`` pairs.
 
     Rounding may also have chosen the wrong patch, so every position whose expanded square lies
     within the rounding error of the least one is looked at.

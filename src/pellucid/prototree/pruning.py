@@ -188,10 +188,11 @@ def _reduced_error_pruning(
     answered = state.fitted(labels).counts.sum(1)
     idle = [leaf for leaf in answered.argsort().tolist() if answered[leaf] < 1]
     idle = _spare_two(idle, state.topology)
-    while idle and (taken := attempt(idle)) is None:
+    while idle:
+        if (taken := attempt(idle)) is not None:
+            state, whole = taken
+            break
         idle = idle[: len(idle) // 2]
-    if idle and taken is not None:
-        state, whole = taken
     shrinking = True
     while shrinking and state.topology.leaves > 2:
         shrinking = False

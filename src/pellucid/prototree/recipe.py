@@ -11,11 +11,18 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from pellucid._checks import DataError, UsageError, check_choice, check_integer, check_number
+from pellucid.data import Augmentation
 from pellucid.prototree.leaves import leaf_responsibilities, update_counts
 from pellucid.prototree.model import ProtoTree
-from pellucid.prototree.projection import LabeledImages
+from pellucid.prototree.projection import LabeledImages, project
 from pellucid.prototree.routing import distributed, path_log_probabilities
 from pellucid.training import Batch
+
+GENTLE = Augmentation(shift_fraction=0.05, rotate_degrees=10, scale=0.1)
+"""Small shifts, turns and scales, which leave digits, letters and most objects what they are."""
+
+_WARM_UP_SHARPNESS = 4.0
+"""The warm-up head sees the latent map times this: sigmoids start close together, near 1/2."""
 
 INITIALIZATIONS = ("patches", "random")
 
@@ -37,10 +44,14 @@ class TreeRecipe:
             0 switches the warm-up off.
         prototype_initialization: ``"patches"`` (random patches of training images, after the
             warm-up) or ``"random"`` (a normal distribution, the reference's way).
+        interim_projections: How often prototypes are projected while training goes on; the first
+            time after half of the epochs, then after half of what remains, and so on. 0 projects
+            only at the end, as the reference does.
         batch_size: Images a step.
         learning_rate: Adam's, for add-on and head, at the start of a cosine decay to 0.
         backbone_learning_rate: None takes ``learning_rate``, or a tenth of it with ``weights``.
         prototype_learning_rate: None takes ``learning_rate``.
+        augmentation: How training images are varied.
         decoupled_weight_decay: AdamW's, on weights of two or more dimensions, not on prototypes.
         class_constrained_projection: Search only images of the majority classes below a branch.
         pruning_tolerance: Share of training images on which pruning may newly err.
@@ -54,13 +65,15 @@ class TreeRecipe:
     depth: int = 5
     latent_channels: int = 64
     prototype_size: tuple[int, int] = (1, 1)
-    epochs: int = 15
-    warm_up_epochs: int = 3
+    epochs: int = 30
+    warm_up_epochs: int = 5
     prototype_initialization: str = "patches"
+    interim_projections: int = 4
     batch_size: int = 64
     learning_rate: float = 2e-3
     backbone_learning_rate: float | None = None
     prototype_learning_rate: float | None = None
+    augmentation: Augmentation = GENTLE
     decoupled_weight_decay: float = 0.0
     class_constrained_projection: bool = True
     pruning_tolerance: float = 0.001
@@ -78,13 +91,26 @@ class TreeRecipe:
             )
         check_integer("batch_size", self.batch_size, low=1)
         check_integer("top_k", self.top_k, low=1)
+        check_integer("interim_projections", self.interim_projections, low=0)
         check_choice("prototype_initialization", self.prototype_initialization, INITIALIZATIONS)
         rates = ("learning_rate", "backbone_learning_rate", "prototype_learning_rate")
         for name in rates:
             if (rate := getattr(self, name)) is not None:
                 check_number(name, rate, low=0, open_low=True)
+        if not isinstance(self.augmentation, Augmentation):
+            raise UsageError(
+                f"augmentation must be a pellucid.data.Augmentation, got {self.augmentation!r}. "
+                "Use Augmentation() for none."
+            )
         check_number("decoupled_weight_decay", self.decoupled_weight_decay, low=0)
         check_number("pruning_tolerance", self.pruning_tolerance, low=0, high=1, open_high=True)
+
+    @property
+    def projection_epochs(self) -> tuple[int, ...]:
+        """The epochs, counted from 0, at whose start prototypes are projected."""
+        halves = (self.epochs - self.epochs / 2**k for k in range(1, self.interim_projections + 1))
+        epochs = {int(half) for half in halves}
+        return tuple(sorted(e for e in epochs if self.warm_up_epochs < e < self.epochs))
 
 
 class TreeTask:
@@ -93,7 +119,9 @@ class TreeTask:
     The first ``warm_up_epochs`` train backbone and add-on under a max-pool over positions and a
     linear head, so that patches mean something before a tree is asked to tell them apart. Then each
     prototype starts as a random patch of a random training image. Neither is in Nauta et al. 2021;
-    without them most prototypes end in corners of the image, on background.
+    without them most prototypes end in corners of the image, on background. Projecting every now
+    and then while training goes on lets the network adapt to prototypes that are real patches, so
+    that the last projection moves them little.
 
     Args:
         tree: The tree to train, on its device.
@@ -153,6 +181,12 @@ class TreeTask:
             and self.recipe.prototype_initialization == "patches"
         ):
             initialize_from_patches(self.tree, self._training_images(), generator=self._generator)
+        if epoch in self.recipe.projection_epochs:
+            project(
+                self.tree,
+                self._training_images,
+                class_constrained=self.recipe.class_constrained_projection,
+            )
         self.module.train()
         if self.recipe.freeze_backbone:
             self.tree.backbone.eval()
@@ -200,7 +234,7 @@ class TreeTask:
         return self.tree.answer_latent(latent).log_probabilities
 
     def _warm_up_answer(self, latent: Tensor) -> Tensor:
-        return torch.log_softmax(self._head(latent.amax(dim=(2, 3))), dim=1)
+        return torch.log_softmax(self._head(_WARM_UP_SHARPNESS * latent.amax(dim=(2, 3))), dim=1)
 
 
 @torch.no_grad()

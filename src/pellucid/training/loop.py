@@ -44,8 +44,15 @@ class Batch:
 class Task(Protocol):
     """A network in training. It never asks for a device, a data order or a file."""
 
-    module: nn.Module
-    optimizer: torch.optim.Optimizer
+    @property
+    def module(self) -> nn.Module:
+        """All that is trained and saved."""
+        ...
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Steps on the module's parameters; its state is saved."""
+        ...
 
     def begin_epoch(self, epoch: int, steps: int) -> str:
         """Put the module in training mode for epoch ``epoch`` (from 0); return its phase's name."""
