@@ -106,14 +106,12 @@ _AMOUNTS = {
     "brightness": "brightness",
     "contrast": "contrast",
 }
-GENTLE = {"shift_fraction": 0.08, "rotate_degrees": 10.0, "scale": 0.1}
-"""What ``--augment gentle`` means: no flip, which would change the labels of letters."""
 
 
-def augmentation_amounts(text: str) -> dict[str, float | bool]:
-    """Return amounts by name from ``gentle`` or ``shift=0.1,rotate=10,flip``."""
+def augmentation_amounts(text: str) -> dict[str, float | bool] | str:
+    """Return ``gentle``, or amounts by name from ``shift=0.1,rotate=10,flip``."""
     if text == "gentle":
-        return dict(GENTLE)
+        return text
     amounts: dict[str, float | bool] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = part.partition("=")

@@ -34,6 +34,7 @@ _RECIPE_OPTIONS = (
     "epochs",
     "warm_up_epochs",
     "prototype_initialization",
+    "interim_projections",
     "batch_size",
     "learning_rate",
     "backbone_learning_rate",
@@ -93,11 +94,11 @@ def build_parser() -> Parser:
         "--augment",
         type=augmentation_amounts,
         metavar="AMOUNTS",
-        help="vary training images: 'gentle', or amounts such as shift=0.1,rotate=10,scale=0.1,"
-        "flip,brightness=0.2,contrast=0.2",
+        help="vary training images: gentle (default; small shifts, turns and scales), or "
+        "amounts by name: shift=0.1,rotate=10,flip; there are also scale, brightness, contrast",
     )
     varied.add_argument(
-        "--no-augment", action="store_true", help="leave training images as they are (default)"
+        "--no-augment", action="store_true", help="leave training images as they are"
     )
 
     tree = parser.add_argument_group("the tree")
@@ -120,17 +121,23 @@ def build_parser() -> Parser:
     )
 
     training = parser.add_argument_group("the training")
-    training.add_argument("--epochs", type=integer, metavar="N", help="warm-up included (15)")
+    training.add_argument("--epochs", type=integer, metavar="N", help="warm-up included (30)")
     training.add_argument(
         "--warm-up-epochs",
         type=integer,
         metavar="N",
-        help="of the backbone alone, 0 for none (3, or a third of fewer than 9 epochs)",
+        help="of the backbone alone, 0 for none (5, or a third of fewer than 15 epochs)",
     )
     training.add_argument(
         "--prototype-initialization",
         metavar="HOW",
         help="patches (default; of training images) or random",
+    )
+    training.add_argument(
+        "--interim-projections",
+        type=integer,
+        metavar="N",
+        help="of the prototypes while training goes on (4)",
     )
     training.add_argument("--batch-size", type=integer, metavar="N", help="images a step (64)")
     training.add_argument("--learning-rate", type=number, metavar="R", help="Adam's (0.002)")
@@ -205,6 +212,10 @@ def _read_settings(values: argparse.Namespace) -> Any:
     if values.weights is not None:
         is_hub = values.weights == "hub"
         chosen["weights"] = "hub" if is_hub else str(Path(values.weights).expanduser().absolute())
+    if values.no_augment:
+        chosen["augmentation"] = Augmentation()
+    elif values.augment is not None and values.augment != "gentle":
+        chosen["augmentation"] = Augmentation(**values.augment)
     data: dict[str, Any] = {
         name: value
         for name in ("seed", "validation_fraction", "test_fraction", "device")
@@ -213,7 +224,6 @@ def _read_settings(values: argparse.Namespace) -> Any:
     return TreeSettings.of(
         "digits" if values.data is None else values.data,
         TreeRecipe(freeze_backbone=values.freeze_backbone, **chosen),
-        augmentation=Augmentation(**(values.augment or {})),
         image_size=values.size,
         threads=values.threads,
         strict=values.strict,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pellucid import __version__
 from pellucid._checks import DataError, PellucidError
 from pellucid.cli.output import printable
 from pellucid.data import LabelledData
@@ -313,7 +314,7 @@ def _to_dict(evaluation: TreeEvaluation | None) -> dict[str, Any] | None:
 def _from_dict(kept: dict[str, Any] | None) -> TreeEvaluation | None:
     if kept is None:
         return None
-    fields = {
+    fields: dict[str, Any] = {
         name: Proportion(**value) if isinstance(value, dict) else value
         for name, value in kept.items()
     }
@@ -324,14 +325,19 @@ def _from_dict(kept: dict[str, Any] | None) -> TreeEvaluation | None:
 
 def _shown_configuration(run: TreeRun, data: LabelledData) -> dict[str, Any]:
     """Return the settings as the page shows them: a page is passed on, the user's paths are not."""
-    shown = {**run.run.config, "data": data.name, "data_digest": data.images.digest}
+    shown = {**run.run.config, "data": data.name, "data_digest": data.images.digest[:16]}
     recipe = dict(shown["recipe"])
     if recipe.get("weights") not in (None, "hub"):
         recipe["weights"] = Path(recipe["weights"]).name
     shown["recipe"] = recipe
+    shown.pop("command", None)
     packages = run.run.environment.get("packages") or {}
     shown["device_used"] = run.run.environment.get("device_used")
-    shown["versions"] = {name: packages.get(name) for name in ("pellucid", "torch", "timm")}
+    shown["versions"] = {
+        "pellucid": __version__,
+        "torch": packages.get("torch"),
+        "timm": packages.get("timm"),
+    }
     return shown
 
 

@@ -40,7 +40,6 @@ class TreeSettings:
     Attributes:
         data: A built-in name, or the absolute path of a folder or archive.
         recipe: How the tree is trained.
-        augmentation: How training images are varied.
         seed: Source of every random choice.
         image_size: (height, width) in pixels, or None for the data's default.
         validation_fraction: Share of the images outside the test split.
@@ -52,7 +51,6 @@ class TreeSettings:
 
     data: str
     recipe: TreeRecipe
-    augmentation: Augmentation
     seed: int = 0
     image_size: tuple[int, int] | None = None
     validation_fraction: float = 0.1
@@ -67,7 +65,6 @@ class TreeSettings:
         data: str | Path,
         recipe: TreeRecipe | None = None,
         *,
-        augmentation: Augmentation | None = None,
         seed: int = 0,
         image_size: int | tuple[int, int] | None = None,
         validation_fraction: float = 0.1,
@@ -86,7 +83,6 @@ class TreeSettings:
         return cls(
             data=str(data) if data in BUILT_IN_NAMES else str(_absolute(data)),
             recipe=recipe or TreeRecipe(),
-            augmentation=augmentation or Augmentation(),
             seed=check_integer("seed", seed, low=0, high=2**32 - 1),
             image_size=check_image_size(image_size),
             validation_fraction=validation_fraction,
@@ -111,10 +107,10 @@ class TreeSettings:
         try:
             recipe = {**fields.pop("recipe")}
             recipe["prototype_size"] = tuple(recipe["prototype_size"])
+            recipe["augmentation"] = Augmentation(**recipe["augmentation"])
             size = fields.pop("image_size")
             return cls(
                 recipe=TreeRecipe(**recipe),
-                augmentation=Augmentation(**fields.pop("augmentation")),
                 image_size=tuple(size) if size is not None else None,
                 **fields,
             )
@@ -217,7 +213,6 @@ class TreeRun:
                 self.settings.recipe,
                 seed=self.settings.seed,
                 device=choose_device(device or self.settings.device),
-                augmentation=self.settings.augmentation,
                 run=self.run,
                 resume=resume,
                 quiet=quiet,

@@ -25,6 +25,7 @@ from pellucid.reports.contents import (
     PrototypePicture,
     TreeReport,
 )
+from pellucid.reports.wording import percent
 
 _FEW_PROTOTYPES = 64
 _SIDE_PX, _MANY_SIDE_PX = 448, 224
@@ -382,13 +383,18 @@ def list_facts(
     rows, columns = fitted.receptive_field.latent_size
     facts += [
         ("latent map", f"{rows} x {columns} cells"),
-        ("a cell sees", f"{fitted.receptive_field.coverage:.0%} of the image in the median"),
+        (
+            "a cell sees",
+            f"{percent(fitted.receptive_field.coverage, 0)} of the image in the median",
+        ),
         ("images for training", len(data.splits.train)),
         ("images for validation", len(data.splits.validation)),
         ("images for testing", len(data.splits.test)),
     ]
     if figures.best_epoch >= 0:
-        facts.append(("epoch kept", f"{figures.best_epoch + 1} of {figures.epochs_done}"))
+        facts.append(
+            ("epoch kept, counted from 0", f"{figures.best_epoch} of {figures.epochs_done}")
+        )
     facts += [("seconds", round(figures.seconds, 1)), ("seed", figures.seed)]
     return tuple(facts)
 
@@ -410,8 +416,8 @@ def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -
         if len(labels) == evaluation.greedy.total and evaluation.greedy.low <= commonest.value:
             found.append(
                 f"The tree is not shown to do better than always answering the most frequent class "
-                f"({commonest.value:.1%} of the test images). Do not trust its explanations; give "
-                "it more images or more epochs."
+                f"({percent(commonest.value)} of the test images). Do not trust its explanations; "
+                "give it more images or more epochs."
             )
         if evaluation.greedy.total < _SMALL_TEST_SET:
             found.append(
@@ -547,7 +553,9 @@ def _explain_some(
 
 
 def _in_words(share: Proportion) -> str:
-    return f"{share.value:.1%} of {share.total} ({share.low:.1%} to {share.high:.1%})"
+    return (
+        f"{percent(share.value)} of {share.total} ({100 * share.low:.1f} to {percent(share.high)})"
+    )
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:
