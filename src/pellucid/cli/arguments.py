@@ -57,7 +57,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving the process."""
         message = re.sub(r"^argument (\S+?/)?(--?[\w-]+|\w+): ", r"\2 ", message)
-        raise UsageError(f"{message.rstrip('.')}. See `{self.prog} --help`.")
+        end = "" if message.endswith((".", "?")) else "."
+        raise UsageError(f"{message}{end} See `{self.prog} --help`.")
 
     def in_flags(self, message: str) -> str:
         """Return a library's error message with its argument names as flags: as the user typed."""
@@ -132,7 +133,10 @@ def augmentation_amounts(text: str) -> dict[str, float | bool] | str:
     return amounts
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+Options = argparse.ArgumentParser | argparse._ArgumentGroup
+
+
+def add_output_options(parser: Options) -> None:
     """Add ``--json`` and ``--quiet``."""
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object, and nothing else, on stdout"
@@ -142,7 +146,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device_option(parser: argparse.ArgumentParser, default: str | None = "auto") -> None:
+def add_device_option(parser: Options, default: str | None = "auto") -> None:
     """Add ``--device``."""
     parser.add_argument(
         "--device",

@@ -189,9 +189,13 @@ def run(given: Sequence[str]) -> int:
     else:
         print_lines(describe_result(result))
     if result["status"] == "diverged":
+        kept = (
+            f"The state of the last good epoch is kept in {result['run']}"
+            if result["epochs"]
+            else "It did so in the first epoch, so there is no good state"
+        )
         print_error(
-            f"training diverged: a loss was not finite. The last good state is kept in "
-            f"{result['run']}. Use a lower --learning-rate.",
+            f"training diverged: a loss was not finite. {kept}. Use a lower --learning-rate."
         )
         return _DIVERGED
     return 0
@@ -215,7 +219,10 @@ def _read_settings(values: argparse.Namespace) -> Any:
     if values.no_augment:
         chosen["augmentation"] = Augmentation()
     elif values.augment is not None and values.augment != "gentle":
-        chosen["augmentation"] = Augmentation(**values.augment)
+        try:
+            chosen["augmentation"] = Augmentation(**values.augment)
+        except UsageError as error:
+            raise UsageError(f"--augment: {error}") from None
     data: dict[str, Any] = {
         name: value
         for name in ("seed", "validation_fraction", "test_fraction", "device")

@@ -13,7 +13,13 @@ from pellucid.cli.output import printable
 from pellucid.data import LabelledData
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation, evaluate_tree
 from pellucid.prototree import FittedTree
-from pellucid.prototree.tree_run import TreeRun, TreeSettings, load_settings_data, threads_set
+from pellucid.prototree.tree_run import (
+    TreeRun,
+    TreeSettings,
+    check_free,
+    load_settings_data,
+    threads_set,
+)
 from pellucid.reports.page import write_report
 from pellucid.reports.prototype_files import write_prototypes
 from pellucid.reports.run_report import RunFigures, make_tree_report, picture_prototypes
@@ -55,6 +61,7 @@ def fit_run(
     """
     started = time.perf_counter()
     tell = notify or _say_nothing
+    check_free(out)  # before the data, which may take minutes to read
     data = load_settings_data(settings, quiet=quiet)
     _warn_about(data, warn or tell)
     run = TreeRun.create(settings, data, out)

@@ -296,6 +296,22 @@ class TreeRun:
         return LabelledData(other.name, images, other.splits, other.rejected), judged
 
 
+def check_free(out: str | Path | None) -> None:
+    """Refuse an ``out`` that exists and is not empty.
+
+    Raises:
+        UsageError: it is a folder with something in it.
+    """
+    if out is None or not Path(out).is_dir() or not any(Path(out).iterdir()):
+        return
+    is_run = (Path(out) / "config.json").is_file()
+    remedy = f"Go on with that run by --resume {out}, or use" if is_run else "Use"
+    raise UsageError(
+        f"out must be a new or empty folder, got {str(out)!r}, which is not empty. "
+        f"{remedy} another -o."
+    )
+
+
 def load_settings_data(settings: TreeSettings, *, quiet: bool = False) -> LabelledData:
     """Load the data of ``settings``.
 

@@ -404,8 +404,8 @@ def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -
     found = []
     if figures.status == "diverged":
         found.append(
-            f"Training diverged after {_count(figures.epochs_done, 'good epoch')}: a loss was not "
-            "finite. This is the tree of the last good epoch. Use a lower learning rate."
+            f"Training diverged (a loss was not finite) after {figures.epochs_done} complete "
+            "epochs, and this is the tree as it was then. Use a lower learning rate."
         )
     evaluation = figures.evaluation
     if evaluation is None:
