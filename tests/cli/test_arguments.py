@@ -67,7 +67,7 @@ def test_errors_in_flags_writes_sizes_with_a_cross():
 
 
 def test_parser_abbreviated_option_is_refused():
-    with pytest.raises(UsageError, match="has no option '--dep'. Did you mean '--depth'"):
+    with pytest.raises(UsageError, match=r"has no option '--dep'\. Did you mean '--depth'"):
         build_parser().parse(["--dep", "3"])
 
 
