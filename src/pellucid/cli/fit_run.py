@@ -1,0 +1,369 @@
+"""The main job in a run folder: train, measure, draw; and the same for a run on another day."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pellucid import __version__
+from pellucid._checks import DataError, PellucidError
+from pellucid.cli.output import printable
+from pellucid.data import LabelledData
+from pellucid.evaluation.accuracy import Proportion, TreeEvaluation, evaluate_tree
+from pellucid.prototree import FittedTree
+from pellucid.prototree.tree_run import (
+    TreeRun,
+    TreeSettings,
+    check_free,
+    load_settings_data,
+    threads_set,
+)
+from pellucid.reports.page import write_report
+from pellucid.reports.prototype_files import write_prototypes
+from pellucid.reports.run_report import RunFigures, make_tree_report, picture_prototypes
+
+REPORT_FILE = "report.html"
+_PROBLEMS_TOLD = 20
+Notify = Callable[[str], None]
+"""Is told, in one line, what happens next."""
+
+
+def fit_run(
+    settings: TreeSettings,
+    *,
+    out: str | Path | None = None,
+    report: bool = True,
+    quiet: bool = False,
+    notify: Notify | None = None,
+    warn: Notify | None = None,
+    created: Callable[[Path], None] | None = None,
+) -> dict[str, Any]:
+    """Do the whole main job into a fresh run folder.
+
+    Args:
+        settings: What to train on what.
+        out: The folder, new or empty; None makes one under ``runs/``.
+        report: Write ``report.html``.
+        quiet: No progress bars.
+        notify: Is told what happens.
+        warn: Is told what is wrong with the data, a line each; None takes ``notify``.
+        created: Is told the folder as soon as it exists.
+
+    Returns:
+        The result, as in ``result.json``: see `summarize`.
+
+    Raises:
+        UsageError: an argument is out of range, or ``out`` is not empty.
+        DataError: the data cannot be used.
+        Interrupted: Ctrl-C or SIGTERM; the run can be resumed.
+    """
+    started = time.perf_counter()
+    tell = notify or _say_nothing
+    check_free(out)  # before the data, which may take minutes to read
+    data = load_settings_data(settings, quiet=quiet)
+    _warn_about(data, warn or tell)
+    run = TreeRun.create(settings, data, out)
+    if created is not None:
+        created(run.path)
+    _describe(data, tell)
+    tell(f"run folder {run.path}")
+    try:
+        return _finish(run, data, started, None, report, quiet, tell, resume=False)
+    except PellucidError as error:
+        if not isinstance(error, KeyboardInterrupt):
+            run.discard_if_untrained()
+        raise
+
+
+def resume_run(
+    path: str | Path,
+    *,
+    device: str | None = None,
+    report: bool = True,
+    quiet: bool = False,
+    notify: Notify | None = None,
+) -> dict[str, Any]:
+    """Go on with a run that was cut off; of one that has finished, return the result again.
+
+    Raises:
+        DataError: the run or its data is missing, damaged or not the same any more.
+        Interrupted: Ctrl-C or SIGTERM; the run can be resumed again.
+    """
+    started = time.perf_counter()
+    tell = notify or _say_nothing
+    run = TreeRun.open(path)
+    result = run.read_result()
+    if result is not None:
+        tell(f"run {run.path} has already ended; this is its result")
+        # The folder may have been moved since.
+        there = run.path / REPORT_FILE
+        return {**result, "run": str(run.path), "report": str(there) if there.is_file() else None}
+    data = run.load_data(quiet=quiet)
+    _describe(data, tell)
+    tell(f"continuing {run.path} after {len(run.run.metrics())} epochs")
+    return _finish(run, data, started, device, report, quiet, tell, resume=True)
+
+
+def _finish(
+    run: TreeRun,
+    data: LabelledData,
+    started: float,
+    device: str | None,
+    report: bool,
+    quiet: bool,
+    tell: Notify,
+    *,
+    resume: bool,
+) -> dict[str, Any]:
+    epochs_before = len(run.run.metrics())
+    fit = run.train(data, device=device, resume=resume, quiet=quiet)
+    tell("measuring on the test images")
+    evaluations = _evaluate_both(fit.fitted, fit.unprojected, data)
+    run.run.write_json(
+        "evaluation",
+        {
+            "projected": _to_dict(evaluations[0]),
+            "unprojected": _to_dict(evaluations[1]),
+            "status": fit.training.status,
+            "epochs_done": fit.training.epochs_done,
+            "best_epoch": fit.training.best_epoch,
+        },
+    )
+    earlier = sum(row.get("seconds") or 0.0 for row in fit.training.history[:epochs_before])
+    figures = RunFigures(
+        evaluation=evaluations[0],
+        unprojected=evaluations[1],
+        metrics=fit.training.history,
+        status=fit.training.status,
+        epochs_done=fit.training.epochs_done,
+        best_epoch=fit.training.best_epoch,
+        seconds=time.perf_counter() - started + earlier,
+        seed=run.settings.seed,
+        configuration=_shown_configuration(run, data),
+    )
+    page = _draw(run, fit.fitted, data, figures, report, tell)
+    result = summarize(run, fit.fitted, data, figures, page)
+    run.write_result(result)
+    return result
+
+
+def rebuild_report(path: str | Path, *, quiet: bool = False) -> Path:
+    """Draw ``report.html`` of a finished run anew, from its figures and its data.
+
+    Raises:
+        DataError: the run is not finished, or its data is not there any more.
+    """
+    run = TreeRun.open(path)
+    fitted = run.load_tree()
+    data = run.load_data(quiet=quiet)
+    kept = run.run.read_json("evaluation")
+    result = run.read_result() or {}
+    metrics = run.run.metrics()
+    seconds = result.get("seconds") or sum(row.get("seconds") or 0.0 for row in metrics)
+    try:
+        figures = RunFigures(
+            evaluation=_from_dict(kept["projected"]),
+            unprojected=_from_dict(kept["unprojected"]),
+            metrics=metrics,
+            status=kept["status"],
+            epochs_done=kept["epochs_done"],
+            best_epoch=kept["best_epoch"],
+            seconds=seconds,
+            seed=run.settings.seed,
+            configuration=_shown_configuration(run, data),
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"evaluation.json of run {str(run.path)!r} is damaged ({error!r}). Fit the tree again."
+        ) from None
+    page = _draw(run, fitted, data, figures, True, _say_nothing)
+    assert page is not None
+    return page
+
+
+def evaluate_run(
+    path: str | Path,
+    data: str | Path | None = None,
+    *,
+    device: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Measure the tree of a run on its test split, or on other images of the same classes.
+
+    Returns:
+        The result: see `summarize`.
+
+    Raises:
+        DataError: the run or the data cannot be used, or there are no images to judge it by.
+    """
+    started = time.perf_counter()
+    run = TreeRun.open(path)
+    with threads_set(run.settings.threads):
+        fitted = run.load_tree(device=device or "auto")
+        if data is None:
+            judged_data = run.load_data(quiet=quiet)
+            judged = judged_data.splits.test
+        else:
+            judged_data, judged = run.load_other_images(
+                data, fitted.class_names, image_size=fitted.image_size, quiet=quiet
+            )
+        evaluation = evaluate_tree(fitted, judged_data.images, judged)
+        unprojected = evaluate_tree(
+            run.load_tree(device=device or "auto", projected=False), judged_data.images, judged
+        )
+    earlier = run.read_result() or {}
+    figures = RunFigures(
+        evaluation=evaluation,
+        unprojected=unprojected,
+        metrics=run.run.metrics(),
+        status=str(earlier.get("status", "finished")),
+        seconds=time.perf_counter() - started,
+        seed=run.settings.seed,
+    )
+    page = run.path / REPORT_FILE
+    result = summarize(run, fitted, judged_data, figures, page if page.is_file() else None)
+    if data is not None and judged_data.images.digest != run.run.environment.get("data_digest"):
+        # Whatever splits were cut from other images, none of them trained this tree.
+        result["data"] |= {"train": 0, "validation": 0, "test": len(judged)}
+    return result
+
+
+def summarize(
+    run: TreeRun, fitted: FittedTree, data: LabelledData, figures: RunFigures, page: Path | None
+) -> dict[str, Any]:
+    """Return what ``--json`` prints: where, on what, how good, how small, how long."""
+    return {
+        "run": str(run.path),
+        "status": figures.status,
+        "data": {
+            "name": data.name,
+            "classes": len(fitted.class_names),
+            "class_names": list(fitted.class_names),
+            "images": len(data.images),
+            "train": len(data.splits.train),
+            "validation": len(data.splits.validation),
+            "test": len(data.splits.test),
+            "digest": data.images.digest,
+            "rejected": [problem.to_dict() for problem in data.rejected],
+            "warnings": [problem.to_dict() for problem in data.warnings],
+        },
+        "test": _list_figures(figures.evaluation, figures.unprojected),
+        "prototypes": fitted.tree.topology.branches,
+        "prototypes_before_pruning": (
+            fitted.pruning.prototypes_before if fitted.pruning else fitted.tree.topology.branches
+        ),
+        "leaves": fitted.tree.topology.leaves,
+        "duplicates": [list(group) for group in fitted.duplicates()],
+        "receptive_field_coverage": fitted.receptive_field.coverage,
+        "backbone": fitted.recipe.backbone,
+        "image_size": list(fitted.image_size),
+        "epochs": len(figures.metrics),
+        "best_epoch": figures.best_epoch,
+        "seed": run.settings.seed,
+        "seconds": round(figures.seconds, 3),
+        "report": str(page) if page is not None else None,
+    }
+
+
+def _list_figures(
+    evaluation: TreeEvaluation | None, unprojected: TreeEvaluation | None
+) -> dict[str, Any]:
+    shares = {
+        "distributed": evaluation and evaluation.distributed,
+        "most_probable_leaf": evaluation and evaluation.most_probable_leaf,
+        "greedy": evaluation and evaluation.greedy,
+        "fidelity_greedy": evaluation and evaluation.fidelity_greedy,
+        "fidelity_most_probable_leaf": evaluation and evaluation.fidelity_most_probable_leaf,
+        "distributed_before_projection": unprojected and unprojected.distributed,
+    }
+    figures: dict[str, Any] = {name: s.value if s else None for name, s in shares.items()}
+    figures["images"] = evaluation.greedy.total if evaluation else 0
+    figures["intervals"] = {name: [s.low, s.high] for name, s in shares.items() if s}
+    if evaluation is not None:
+        mean, least, greatest = evaluation.path_lengths
+        figures["path_length"] = {"mean": mean, "min": least, "max": greatest}
+        figures["path_margin_median"] = evaluation.path_margin
+    return figures
+
+
+def _draw(
+    run: TreeRun,
+    fitted: FittedTree,
+    data: LabelledData,
+    figures: RunFigures,
+    report: bool,
+    tell: Notify,
+) -> Path | None:
+    if not report:
+        write_prototypes(run.run, fitted, data.images, picture_prototypes(fitted, data.images))
+        return None
+    tell("drawing the report")
+    contents = make_tree_report(fitted, data, figures)
+    write_prototypes(run.run, fitted, data.images, contents.prototypes)
+    return write_report(contents, run.path / REPORT_FILE)
+
+
+def _evaluate_both(
+    fitted: FittedTree, unprojected: FittedTree, data: LabelledData
+) -> tuple[TreeEvaluation | None, TreeEvaluation | None]:
+    test = data.splits.test
+    if len(test) == 0:
+        return None, None
+    return evaluate_tree(fitted, data.images, test), evaluate_tree(unprojected, data.images, test)
+
+
+def _to_dict(evaluation: TreeEvaluation | None) -> dict[str, Any] | None:
+    return None if evaluation is None else evaluation.to_dict()
+
+
+def _from_dict(kept: dict[str, Any] | None) -> TreeEvaluation | None:
+    if kept is None:
+        return None
+    fields: dict[str, Any] = {
+        name: Proportion(**value) if isinstance(value, dict) else value
+        for name, value in kept.items()
+    }
+    fields["path_lengths"] = tuple(fields["path_lengths"])
+    fields["predictions"] = tuple(fields["predictions"])
+    return TreeEvaluation(**fields)
+
+
+def _shown_configuration(run: TreeRun, data: LabelledData) -> dict[str, Any]:
+    """Return the settings as the page shows them: a page is passed on, the user's paths are not."""
+    shown = {**run.run.config, "data": data.name, "data_digest": data.images.digest[:16]}
+    recipe = dict(shown["recipe"])
+    if recipe.get("weights") not in (None, "hub"):
+        recipe["weights"] = Path(recipe["weights"]).name
+    shown["recipe"] = recipe
+    shown.pop("command", None)
+    packages = run.run.environment.get("packages") or {}
+    shown["device_used"] = run.run.environment.get("device_used")
+    shown["versions"] = {
+        "pellucid": __version__,
+        "torch": packages.get("torch"),
+        "timm": packages.get("timm"),
+    }
+    return shown
+
+
+def _describe(data: LabelledData, tell: Notify) -> None:
+    splits = data.splits
+    tell(
+        f"{data.name}: {len(data.images)} images, {len(data.images.class_names)} classes; "
+        f"{len(splits.train)} train, {len(splits.validation)} validate, {len(splits.test)} test"
+    )
+
+
+def _warn_about(data: LabelledData, warn: Notify) -> None:
+    for problems, what in ((data.rejected, "skipped"), (data.warnings, "warning:")):
+        for problem in problems[:_PROBLEMS_TOLD]:
+            warn(f"{what} {printable(str(problem))}")
+        if len(problems) > _PROBLEMS_TOLD:
+            more = len(problems) - _PROBLEMS_TOLD
+            warn(f"{what} {more} more; `pellucid data check DIR` names them all")
+
+
+def _say_nothing(_: str) -> None:
+    return None

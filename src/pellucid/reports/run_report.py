@@ -1,0 +1,568 @@
+"""The report of one trained tree: from the tree, its data and its figures to a page's contents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pellucid.data import ImageSet, LabelledData, Problem
+from pellucid.data.pictures import resize_picture
+from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
+from pellucid.prototree import Explanation, FittedTree, PatchSource, explain
+from pellucid.reports.contents import (
+    AccuracyRow,
+    BoxPx,
+    DecisionStep,
+    ExplainedImage,
+    NearbyPatch,
+    PrototypePicture,
+    TreeReport,
+)
+from pellucid.reports.wording import percent
+
+_FEW_PROTOTYPES = 64
+_SIDE_PX, _MANY_SIDE_PX = 448, 224
+_SMALL_TEST_SET = 100
+_NAMED = 10  # how many files or classes a warning names
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """What was measured on a run, besides the tree itself.
+
+    Attributes:
+        evaluation: On the test images, after projection and pruning; None without test images.
+        unprojected: On the same images, as training left the tree.
+        metrics: One row an epoch.
+        status: ``"finished"`` or ``"diverged"``.
+        epochs_done: Epochs completed.
+        best_epoch: The epoch whose state stands, counted from 0.
+        seconds: All of it, from loading the data to the last measurement.
+        seed: Source of every random choice.
+        configuration: Everything that was asked for.
+    """
+
+    evaluation: TreeEvaluation | None
+    unprojected: TreeEvaluation | None
+    metrics: Sequence[Mapping[str, Any]] = ()
+    status: str = "finished"
+    epochs_done: int = 0
+    best_epoch: int = -1
+    seconds: float = math.nan
+    seed: int = 0
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_tree_report(
+    fitted: FittedTree, data: LabelledData, figures: RunFigures, *, right: int = 6, wrong: int = 6
+) -> TreeReport:
+    """Put together all that the page of a tree shows.
+
+    Args:
+        fitted: The tree after projection and pruning.
+        data: The data it was trained on.
+        figures: What was measured.
+        right: How many test images answered right are explained.
+        wrong: How many answered wrong.
+    """
+    pictures = _Pictures(data.images, _side_px(fitted))
+    topology = fitted.tree.topology
+    recipe = fitted.recipe
+    return TreeReport(
+        title=f"Prototype tree for {data.name}",
+        subtitle=(
+            f"{len(fitted.class_names)} classes, {len(data.splits.train)} training images of "
+            f"{fitted.image_size[0]} x {fitted.image_size[1]} px, backbone {recipe.backbone}, "
+            f"seed {figures.seed}"
+        ),
+        class_names=fitted.class_names,
+        left_child=np.asarray(topology.left),
+        right_child=np.asarray(topology.right),
+        leaf_distributions=fitted.tree.leaf_log_distributions().exp().detach().cpu().numpy(),
+        prototypes=picture_prototypes(fitted, data.images, pictures=pictures),
+        metrics=tuple(figures.metrics),
+        accuracy=list_accuracies(figures.evaluation, figures.unprojected),
+        facts=list_facts(fitted, data, figures),
+        warnings=list_warnings(fitted, data, figures),
+        explained=_explain_some(fitted, data, figures.evaluation, pictures, right, wrong),
+        configuration=figures.configuration,
+    )
+
+
+def picture_prototypes(
+    fitted: FittedTree, images: ImageSet, *, pictures: _Pictures | None = None
+) -> tuple[PrototypePicture, ...]:
+    """Return each branch's prototype boxed in the training image that it comes from.
+
+    The distance shown is measured anew between the prototype and the patch in the box; it is not
+    how far the prototype moved to get there.
+    """
+    pictures = pictures or _Pictures(images, _side_px(fitted))
+    same = {branch: group for group in fitted.duplicates() for branch in group}
+    distances = _measure_source_distances(fitted, images)
+    found = []
+    for branch, source in enumerate(fitted.sources):
+        picture, box = pictures.boxed(fitted, source)
+        neighbors = []
+        for near in fitted.neighbors[branch] if fitted.neighbors else ():
+            near_picture, near_box = pictures.boxed(fitted, near)
+            neighbors.append(
+                NearbyPatch(
+                    near_picture,
+                    near_box,
+                    images.names[near.image],
+                    fitted.class_names[near.label],
+                    near.distance,
+                )
+            )
+        found.append(
+            PrototypePicture(
+                branch=branch,
+                picture=picture,
+                box=box,
+                image_name=images.names[source.image],
+                class_name=fitted.class_names[source.label],
+                distance=distances[branch],
+                neighbors=tuple(neighbors),
+                duplicates=tuple(other for other in same.get(branch, ()) if other != branch),
+            )
+        )
+    return tuple(found)
+
+
+def picture_explanation(
+    fitted: FittedTree,
+    explanation: Explanation,
+    picture: Image.Image,
+    *,
+    name: str,
+    true_class: int | None = None,
+) -> ExplainedImage:
+    """Return an explanation with the picture it is about, its boxes in that picture's pixels.
+
+    Args:
+        fitted: The tree.
+        explanation: Of the picture resized to the tree's image size.
+        picture: At source resolution.
+        name: What to call it.
+        true_class: Its label, where known.
+    """
+    array = shrink_picture(picture, _SIDE_PX)
+    names = fitted.class_names
+    return ExplainedImage(
+        name=name,
+        picture=array,
+        true_class=None if true_class is None else names[true_class],
+        predicted_class=names[explanation.prediction],
+        class_probabilities=np.asarray(explanation.probabilities),
+        steps=tuple(
+            DecisionStep(
+                branch=turn.branch,
+                similarity=turn.similarity,
+                went_right=turn.went_right,
+                distance=turn.distance,
+                margin=turn.margin,
+                box=scale_box(turn.box, fitted.image_size, array.shape[:2]),
+            )
+            for turn in explanation.path
+        ),
+        leaf=explanation.leaf,
+        path_probability=explanation.path_probability,
+        margin=explanation.margin,
+        correct=None if true_class is None else explanation.prediction == true_class,
+        runner_up=names[runner_up_class(explanation)],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedPicture:
+    """A picture from anywhere, and why it is answered as it is.
+
+    Attributes:
+        name: What to call it.
+        explanation: The path; its boxes are in pixels of the image as the network takes it.
+        boxes: For each turn the same box in the picture's own pixels.
+        size_px: (height, width) of the picture.
+        class_names: The tree's.
+        runner_up: The class that comes second.
+        contents: For a page.
+    """
+
+    name: str
+    explanation: Explanation
+    boxes: tuple[BoxPx, ...]
+    size_px: tuple[int, int]
+    class_names: tuple[str, ...]
+    runner_up: int
+    contents: ExplainedImage
+
+    def to_dict(self, prototypes: Sequence[PrototypePicture] = ()) -> dict[str, Any]:
+        """Return plain numbers, lists and dictionaries, with names for classes."""
+        one, names = self.explanation, self.class_names
+        shown = {prototype.branch: prototype for prototype in prototypes}
+        return {
+            "image": self.name,
+            "image_size_px": list(self.size_px),
+            "prediction": names[one.prediction],
+            "leaf": one.leaf,
+            "leaf_probabilities": dict(zip(names, one.leaf_probabilities, strict=True)),
+            "path_probability": one.path_probability,
+            "path_margin": one.margin,
+            "path": [
+                {
+                    "branch": turn.branch,
+                    "similar": turn.went_right,
+                    "similarity": turn.similarity,
+                    "distance": turn.distance,
+                    "margin": turn.margin,
+                    "box_px": list(box),
+                    "prototype": {
+                        "image": shown[turn.branch].image_name,
+                        "class": shown[turn.branch].class_name,
+                    }
+                    if turn.branch in shown
+                    else None,
+                }
+                for turn, box in zip(one.path, self.boxes, strict=True)
+            ],
+            "probabilities": dict(zip(names, one.probabilities, strict=True)),
+            "soft_prediction": names[one.soft_prediction],
+            "runner_up": names[self.runner_up],
+            "runner_up_splits_at_step": (
+                one.runner_up_split + 1
+                if self.runner_up == one.runner_up and one.runner_up_split is not None
+                else None
+            ),
+        }
+
+
+def explain_picture(
+    fitted: FittedTree, picture: Image.Image, *, name: str, true_class: int | None = None
+) -> ExplainedPicture:
+    """Explain one picture of any size.
+
+    Args:
+        fitted: The tree.
+        picture: RGB, upright.
+        name: What to call it.
+        true_class: Its label, where known.
+    """
+    resized = np.asarray(resize_picture(picture, fitted.image_size))
+    pixels = torch.from_numpy(resized.transpose(2, 0, 1).copy())[None]
+    explanation = explain(fitted, fitted.normalization(pixels.to(fitted.device)))[0]
+    size_px = picture.height, picture.width
+    return ExplainedPicture(
+        name=name,
+        explanation=explanation,
+        boxes=tuple(scale_box(turn.box, fitted.image_size, size_px) for turn in explanation.path),
+        size_px=size_px,
+        class_names=fitted.class_names,
+        runner_up=runner_up_class(explanation),
+        contents=picture_explanation(
+            fitted, explanation, picture, name=name, true_class=true_class
+        ),
+    )
+
+
+def runner_up_class(explanation: Explanation) -> int:
+    """Return the class that the whole tree finds most probable besides the answer."""
+    if explanation.runner_up == explanation.prediction:
+        return explanation.soft_prediction
+    if explanation.soft_prediction != explanation.prediction:
+        return explanation.soft_prediction
+    return explanation.runner_up
+
+
+def scale_box(box: Sequence[int], from_size: tuple[int, int], to_size: tuple[int, ...]) -> BoxPx:
+    """Return a box in the pixels of a resized picture: never smaller, clipped, never empty.
+
+    Args:
+        box: (top, left, bottom, right) in pixels of the image of ``from_size``.
+        from_size: (height, width) in pixels.
+        to_size: (height, width) in pixels.
+    """
+    top, left, bottom, right = box
+    down, across = to_size[0] / from_size[0], to_size[1] / from_size[1]
+    first_row = min(math.floor(top * down), to_size[0] - 1)
+    first_column = min(math.floor(left * across), to_size[1] - 1)
+    return BoxPx(
+        first_row,
+        first_column,
+        max(first_row + 1, min(math.ceil(bottom * down), to_size[0])),
+        max(first_column + 1, min(math.ceil(right * across), to_size[1])),
+    )
+
+
+def shrink_picture(picture: Image.Image, side_px: int) -> np.ndarray:
+    """Return a picture as uint8 (height, width, 3), its longer side at most ``side_px``."""
+    if max(picture.size) > side_px:
+        picture = picture.copy()
+        picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    return np.asarray(picture.convert("RGB"))
+
+
+def list_accuracies(
+    evaluation: TreeEvaluation | None, unprojected: TreeEvaluation | None
+) -> tuple[AccuracyRow, ...]:
+    """Return the rows of the accuracy table, in the order in which they are read."""
+    if evaluation is None:
+        return ()
+    rows = [
+        ("greedy", evaluation.greedy, "one path, a yes or no at each branch; the tree you see"),
+        ("most probable leaf", evaluation.most_probable_leaf, "the leaf of highest probability"),
+        ("soft", evaluation.distributed, "all leaves mixed, after projection and pruning"),
+    ]
+    if unprojected is not None:
+        rows.append(
+            ("soft, before projection", unprojected.distributed, "all leaves, as training ended")
+        )
+    return tuple(
+        AccuracyRow(label, share.value, share.low, share.high, share.total, note)
+        for label, share, note in rows
+    )
+
+
+def list_facts(
+    fitted: FittedTree, data: LabelledData, figures: RunFigures
+) -> tuple[tuple[str, object], ...]:
+    """Return the named facts of a run, in the order in which they are shown."""
+    facts: list[tuple[str, object]] = []
+    evaluation, unprojected = figures.evaluation, figures.unprojected
+    if evaluation is not None:
+        facts += [
+            ("greedy agrees with soft", _in_words(evaluation.fidelity_greedy)),
+            (
+                "most probable leaf agrees with soft",
+                _in_words(evaluation.fidelity_most_probable_leaf),
+            ),
+        ]
+    if evaluation is not None and unprojected is not None:
+        drop = 100 * (unprojected.distributed.value - evaluation.distributed.value)
+        facts.append(("soft accuracy lost by projection and pruning", f"{drop:.1f} points"))
+    if evaluation is not None:
+        mean, least, greatest = evaluation.path_lengths
+        facts += [
+            ("branches on a path", f"{mean:.1f} in the mean, {least} to {greatest}"),
+            ("path margin, median", f"{evaluation.path_margin:.3f} in latent distance"),
+        ]
+    branches = fitted.tree.topology.branches
+    pruning = fitted.pruning
+    if pruning is not None:
+        gone = [
+            f"{count} {what}"
+            for count, what in (
+                (pruning.uniform_leaves, "leaves that answered nothing"),
+                (pruning.equal_leaves, "leaves equal to their sibling"),
+                (pruning.superfluous_leaves, "leaves without which the tree answers as well"),
+            )
+            if count
+        ]
+        facts.append(
+            (
+                "prototypes before and after pruning",
+                f"{pruning.prototypes_before}, then {pruning.prototypes_after}"
+                + (f": {', '.join(gone)} went" if gone else ""),
+            )
+        )
+    classes = len(fitted.class_names)
+    facts.append(("prototypes per class", f"{branches / classes:.2g}"))
+    duplicates = fitted.duplicates()
+    facts.append(
+        (
+            "prototypes that are the same patch",
+            "; ".join("branches " + ", ".join(map(str, group)) for group in duplicates) or "none",
+        )
+    )
+    rows, columns = fitted.receptive_field.latent_size
+    facts += [
+        ("latent map", f"{rows} x {columns} cells"),
+        (
+            "a cell sees",
+            f"{percent(fitted.receptive_field.coverage, 0)} of the image in the median",
+        ),
+        ("images for training", len(data.splits.train)),
+        ("images for validation", len(data.splits.validation)),
+        ("images for testing", len(data.splits.test)),
+    ]
+    if figures.best_epoch >= 0:
+        facts.append(
+            ("epoch kept, counted from 0", f"{figures.best_epoch} of {figures.epochs_done}")
+        )
+    facts += [("seconds", round(figures.seconds, 1)), ("seed", figures.seed)]
+    return tuple(facts)
+
+
+def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -> tuple[str, ...]:
+    """Return what a reader must know before believing the page."""
+    found = []
+    if figures.status == "diverged":
+        found.append(
+            f"Training diverged (a loss was not finite) after {figures.epochs_done} complete "
+            "epochs, and this is the tree as it was then. Use a lower learning rate."
+        )
+    evaluation = figures.evaluation
+    if evaluation is None:
+        found.append("There are no test images, so nothing is known about accuracy on new images.")
+    else:
+        labels = data.images.labels[data.splits.test]
+        commonest = Proportion.of(labels == labels.mode().values)
+        if len(labels) == evaluation.greedy.total and evaluation.greedy.low <= commonest.value:
+            found.append(
+                f"The tree is not shown to do better than always answering the most frequent class "
+                f"({percent(commonest.value)} of the test images). Do not trust its explanations; "
+                "give it more images or more epochs."
+            )
+        if evaluation.greedy.total < _SMALL_TEST_SET:
+            found.append(
+                f"Only {_count(evaluation.greedy.total, 'test image')}: the intervals are wide."
+            )
+    if len(data.splits.validation) == 0:
+        found.append("There are no validation images: the last epoch was kept, not the best one.")
+    coverage = fitted.receptive_field.coverage_warning(fitted.recipe.backbone)
+    if coverage:
+        found.append(coverage)
+    if data.rejected:
+        found.append(
+            f"{_count(len(data.rejected), 'file')} could not be used: {_name_some(data.rejected)}."
+        )
+    if data.warnings:
+        found.append(
+            f"{_count(len(data.warnings), 'more problem')} with the data: "
+            f"{_name_some(data.warnings)}."
+        )
+    duplicates = fitted.duplicates()
+    if duplicates:
+        number = sum(len(group) for group in duplicates)
+        found.append(
+            f"{number} branches share {_count(len(duplicates), 'patch', 'patches')} as prototype."
+        )
+    return tuple(found)
+
+
+def choose_examples(
+    labels: Tensor, predictions: Sequence[int], *, right: int, wrong: int
+) -> tuple[int, ...]:
+    """Return positions of images answered right, then wrong, spread over the true classes.
+
+    The first image of each class comes before the second of any; where not every class has room,
+    classes are taken at even distances.
+
+    Args:
+        labels: True classes, shape (images,).
+        predictions: Answers, one an image.
+        right: At most this many answered right.
+        wrong: At most this many answered wrong.
+    """
+    correct = labels == torch.as_tensor(list(predictions), dtype=labels.dtype)
+    chosen: list[int] = []
+    for mask, wanted in ((correct, right), (~correct, wrong)):
+        positions = mask.nonzero().flatten().tolist()
+        by_class: dict[int, list[int]] = {}
+        for position in positions:
+            by_class.setdefault(int(labels[position]), []).append(position)
+        classes = sorted(by_class)
+        turns = max((len(members) for members in by_class.values()), default=0)
+        taken: list[int] = []
+        for turn in range(turns):
+            members = [by_class[label][turn] for label in classes if turn < len(by_class[label])]
+            room = wanted - len(taken)
+            if room <= 0:
+                break
+            if len(members) > room:
+                steps = np.linspace(0, len(members) - 1, room).round().astype(int)
+                members = [members[step] for step in steps]
+            taken += members
+        chosen += taken
+    return tuple(chosen)
+
+
+class _Pictures:
+    """Source pictures, each read once and shrunk to what a page can show."""
+
+    def __init__(self, images: ImageSet, side_px: int) -> None:
+        self._images = images
+        self._side_px = side_px
+        self._held: dict[int, np.ndarray] = {}
+
+    def get(self, index: int) -> np.ndarray:
+        if index not in self._held:
+            self._held[index] = shrink_picture(self._images.original(index), self._side_px)
+        return self._held[index]
+
+    def boxed(self, fitted: FittedTree, source: PatchSource) -> tuple[np.ndarray, BoxPx]:
+        picture = self.get(source.image)
+        box = fitted.patch_box(source.row, source.column)
+        return picture, scale_box(box, fitted.image_size, picture.shape[:2])
+
+
+def _side_px(fitted: FittedTree) -> int:
+    return _SIDE_PX if fitted.tree.topology.branches <= _FEW_PROTOTYPES else _MANY_SIDE_PX
+
+
+@torch.no_grad()
+def _measure_source_distances(fitted: FittedTree, images: ImageSet) -> list[float]:
+    """Return the distance between each prototype and the patch it is said to be."""
+    tree = fitted.tree.eval()
+    wanted = torch.tensor([source.image for source in fitted.sources], dtype=torch.int64)
+    distances: list[float] = []
+    for pixels, _, _ in fitted.normalized_batches(images, wanted):
+        latent = tree.latent(pixels)
+        columns = latent.shape[3] - tree.prototypes.shape[3] + 1
+        for patches in tree.patches(latent):
+            branch = len(distances)
+            source = fitted.sources[branch]
+            patch = patches[source.row * columns + source.column].double()
+            distances.append(float((patch - tree.prototypes[branch].flatten().double()).norm()))
+    return distances
+
+
+def _explain_some(
+    fitted: FittedTree,
+    data: LabelledData,
+    evaluation: TreeEvaluation | None,
+    pictures: _Pictures,
+    right: int,
+    wrong: int,
+) -> tuple[ExplainedImage, ...]:
+    test = data.splits.test
+    if evaluation is None or len(evaluation.predictions) != len(test):
+        return ()
+    labels = data.images.labels[test]
+    positions = choose_examples(labels, evaluation.predictions, right=right, wrong=wrong)
+    if not positions:
+        return ()
+    chosen = test[torch.tensor(positions)]
+    explained = []
+    for pixels, batch_labels, which in fitted.normalized_batches(data.images, chosen):
+        for explanation, label, index in zip(
+            explain(fitted, pixels), batch_labels.tolist(), which.tolist(), strict=True
+        ):
+            picture = Image.fromarray(pictures.get(index))
+            name = data.images.names[index]
+            explained.append(
+                picture_explanation(fitted, explanation, picture, name=name, true_class=label)
+            )
+    return tuple(explained)
+
+
+def _in_words(share: Proportion) -> str:
+    return (
+        f"{percent(share.value)} of {share.total} ({100 * share.low:.1f} to {percent(share.high)})"
+    )
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _name_some(problems: Sequence[Problem]) -> str:
+    named = "; ".join(str(problem) for problem in problems[:_NAMED])
+    more = len(problems) - _NAMED
+    return f"{named}; and {more} more" if more > 0 else named
