@@ -12,19 +12,28 @@ from pellucid.training import Interrupted, interruptible
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interruptible_signal_raises_at_the_next_step_with_its_exit_code(number, code):
-    with interruptible("Continue with --resume X") as stop_if_asked:
+    reached = []
+    with (
+        pytest.raises(Interrupted, match="Continue with --resume X") as caught,
+        interruptible("Continue with --resume X") as stop_if_asked,
+    ):
         stop_if_asked()
         os.kill(os.getpid(), number)
-        with pytest.raises(Interrupted, match="Continue with --resume X") as caught:
-            stop_if_asked()
+        reached.append("the rest of the step")
+        stop_if_asked()
+        reached.append("another step")
     assert caught.value.exit_code == code
+    assert reached == ["the rest of the step"]
 
 
 def test_interruptible_second_signal_raises_at_once():
-    with interruptible() as _:
+    reached = []
+    with pytest.raises(Interrupted, match="interrupted by SIGINT"), interruptible():
         os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(Interrupted, match="interrupted by SIGINT"):
-            os.kill(os.getpid(), signal.SIGINT)
+        reached.append("after the first")
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append("after the second")
+    assert reached == ["after the first"]
 
 
 def test_interruptible_gives_the_old_handlers_back():
