@@ -53,29 +53,24 @@ def test_levels_any_shape_hold_each_branch_once_at_its_depth(nested):
 
 @QUICK
 @given(nested_trees())
-def test_levels_parents_any_shape_point_at_the_branch_itself(nested):
-    topology = Topology.from_nested(nested)
-    left, right = np.array(topology.left), np.array(topology.right)
-    children = np.zeros(1, int)
-    for level in topology.levels:
-        assert children[level.parents].tolist() == level.branches.tolist()
-        children = np.stack([left[level.branches], right[level.branches]], axis=1).ravel()
-    assert (children < 0).all()
+def test_levels_parents_any_shape_name_one_child_of_the_level_above_each(nested):
+    above = 1
+    for level in Topology.from_nested(nested).levels:
+        parents = level.parents.tolist()
+        assert len(parents) == len(level.branches)
+        assert parents == sorted(set(parents))
+        assert 0 <= parents[0] <= parents[-1] < above
+        above = 2 * len(level.branches)
 
 
 @QUICK
 @given(nested_trees())
-def test_leaf_places_any_shape_find_each_leaf_among_all_children(nested):
+def test_leaf_places_any_shape_lie_among_the_children_of_the_leafs_last_branch(nested):
     topology = Topology.from_nested(nested)
-    left, right = np.array(topology.left), np.array(topology.right)
-    children = [
-        side[branch]
-        for level in topology.levels
-        for branch in level.branches
-        for side in (left, right)
-    ]
-    children = np.array(children)
-    assert children[topology.leaf_places].tolist() == [~leaf for leaf in range(topology.leaves)]
+    ends = np.cumsum([2 * len(level.branches) for level in topology.levels])
+    level = np.searchsorted(ends, topology.leaf_places, side="right")
+    assert (level + 1).tolist() == list(topology.leaf_depths)
+    assert len(set(topology.leaf_places.tolist())) == topology.leaves
 
 
 @QUICK
