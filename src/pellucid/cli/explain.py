@@ -12,7 +12,7 @@ from pellucid.cli.output import print_json, print_lines, print_note, write_perce
 
 if TYPE_CHECKING:
     from pellucid.reports.contents import PrototypePicture
-    from pellucid.reports.run_report import ExplainedPicture
+    from pellucid.reports.run_pictures import ExplainedPicture
 
 
 def build_parser() -> Parser:
@@ -44,7 +44,7 @@ def run(given: Sequence[str]) -> int:
     from pellucid.data.pictures import read_picture
     from pellucid.prototree.tree_run import TreeRun
     from pellucid.reports.prototype_files import read_prototypes
-    from pellucid.reports.run_report import explain_picture
+    from pellucid.reports.run_pictures import explain_picture
 
     with errors_in_flags(parser):
         tree_run = TreeRun.open(values.run)
