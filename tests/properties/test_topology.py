@@ -59,7 +59,7 @@ def test_levels_parents_any_shape_point_at_the_branch_itself(nested):
     children = np.zeros(1, int)
     for level in topology.levels:
         assert children[level.parents].tolist() == level.branches.tolist()
-        children = np.concatenate([left[level.branches], right[level.branches]])
+        children = np.stack([left[level.branches], right[level.branches]], axis=1).ravel()
     assert (children < 0).all()
 
 
@@ -68,9 +68,13 @@ def test_levels_parents_any_shape_point_at_the_branch_itself(nested):
 def test_leaf_places_any_shape_find_each_leaf_among_all_children(nested):
     topology = Topology.from_nested(nested)
     left, right = np.array(topology.left), np.array(topology.right)
-    children = np.concatenate(
-        [side[level.branches] for level in topology.levels for side in (left, right)]
-    )
+    children = [
+        side[branch]
+        for level in topology.levels
+        for branch in level.branches
+        for side in (left, right)
+    ]
+    children = np.array(children)
     assert children[topology.leaf_places].tolist() == [~leaf for leaf in range(topology.leaves)]
 
 
