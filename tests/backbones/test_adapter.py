@@ -26,7 +26,7 @@ from pellucid.backbones import Backbone, create_backbone, wrap_module
         ("convnext_atto", (64, 64), (160, 4, 4)),
         ("inception_v3", (64, 64), (288, 5, 5)),
         ("mixer_s32_224", (64, 96), (512, 2, 3)),
-        ("patch_cnn", (32, 32), (64, 8, 8)),
+        ("patch_cnn", (32, 32), (128, 8, 8)),
     ],
 )
 def test_create_backbone_default_stage_gives_a_map_with_four_cells(name, image_size, latent):

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.reference.data_augmentation import move_by_loops
 
 from pellucid import UsageError
 from pellucid.data import Augmentation
+from tests.reference.data_augmentation import move_by_loops
 
 EVERYTHING = Augmentation(
     shift_fraction=0.2, rotate_degrees=40, scale=0.3, flip=True, brightness=0.1, contrast=0.2

@@ -4,11 +4,11 @@ import json
 import shutil
 
 import pytest
-from tests.data.picture_files import fill_classes, save_bomb, save_picture, save_truncated
 
 from pellucid import UsageError
 from pellucid.data import check as check_module
 from pellucid.data import check_folder
+from tests.data.picture_files import fill_classes, save_bomb, save_picture, save_truncated
 
 
 def kinds(report):

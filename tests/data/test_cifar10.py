@@ -10,7 +10,6 @@ import numpy as np
 import platformdirs
 import pytest
 import torch
-from tests.data.range_server import serve_mirrors
 
 from pellucid import DataError, UsageError
 from pellucid.data import InMemoryImages, StreamedImages, cifar10, load_data
@@ -22,6 +21,7 @@ from pellucid.data.cifar10 import (
     split_cifar10,
 )
 from pellucid.data.downloads import RemoteFile
+from tests.data.range_server import serve_mirrors
 
 PER_MEMBER = 20
 TRAIN = 5 * PER_MEMBER

@@ -8,11 +8,11 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
-from tests.data.range_server import serve_mirrors
 
 from pellucid import DataError
 from pellucid.data import downloads
 from pellucid.data.downloads import RemoteFile, download_file, exclusive_folder
+from tests.data.range_server import serve_mirrors
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 1_000_000, dtype=np.uint8).tobytes()
 

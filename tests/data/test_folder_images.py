@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.data.picture_files import fill_classes, save_picture, save_truncated
 
 from pellucid import DataError
 from pellucid.data import InMemoryImages, StreamedImages, batches
 from pellucid.data.folder_images import choose_image_size, read_folder
 from pellucid.data.folders import list_folder
+from tests.data.picture_files import fill_classes, save_picture, save_truncated
 
 
 def part_names(data, part):

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.data.picture_files import fill_classes, save_truncated
 
 from pellucid import DataError, UsageError
 from pellucid.data import RejectedFile, load_data
+from tests.data.picture_files import fill_classes, save_truncated
 
 
 def test_load_data_folder_gives_name_classes_and_rejected_files(tmp_path):

@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
-from tests.data.picture_files import draw_picture, save_bomb, save_picture, save_truncated
 
 from pellucid.data import pictures
 from pellucid.data.pictures import (
@@ -16,6 +15,7 @@ from pellucid.data.pictures import (
     read_picture,
     resize_picture,
 )
+from tests.data.picture_files import draw_picture, save_bomb, save_picture, save_truncated
 
 
 def pixel(path, row=0, column=0):

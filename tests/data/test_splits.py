@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.reference.data_splits import hold_out_by_loops, random_labels
 
 from pellucid import DataError, UsageError
 from pellucid.data.splits import Splits, hold_out, split_images
+from tests.reference.data_splits import hold_out_by_loops, random_labels
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.2, 0.5, 0.9])

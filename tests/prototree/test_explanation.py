@@ -159,9 +159,6 @@ def test_explain_image_alone_equals_image_in_a_batch():
     assert explain(fitted, images[4:5])[0].leaf == leaves[4]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: uint8 pixels are promised, but not normalized: convolution refuses"
-)
 def test_explain_pixels_equal_normalized_floats():
     fitted, images, _ = case()
     pixels = colored_patches(12).read(torch.arange(12))

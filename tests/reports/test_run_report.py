@@ -7,64 +7,30 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from pellucid.data import (
-    InMemoryImages,
-    LabelledData,
-    Problem,
-    split_images,
-)
+from pellucid.data import LabelledData, Problem
 from pellucid.evaluation.accuracy import evaluate_tree
-from pellucid.prototree import FittedTree, TreeRecipe, explain, fit_tree
+from pellucid.prototree import FittedTree
 from pellucid.reports.page import render_report
 from pellucid.reports.run_report import (
     RunFigures,
     choose_examples,
-    explain_picture,
     list_accuracies,
     list_facts,
     list_warnings,
     make_tree_report,
-    picture_prototypes,
-    runner_up_class,
-    scale_box,
-    shrink_picture,
 )
-
-
-def _make_data(count: int = 60) -> LabelledData:
-    generator = np.random.default_rng(0)
-    labels = np.arange(count) % 3
-    pixels = generator.integers(0, 100, (count, 3, 16, 20), dtype=np.uint8)
-    for row, label in enumerate(labels):
-        pixels[row, label, 2 + 4 * label : 6 + 4 * label, 3:9] = 255
-
-    def original(index: int) -> Image.Image:  # three times as high, four times as wide
-        picture = Image.fromarray(pixels[index].transpose(1, 2, 0))
-        return picture.resize((80, 48))
-
-    images = InMemoryImages(
-        torch.from_numpy(pixels),
-        labels=torch.from_numpy(labels),
-        class_names=["red", "green", "blue"],
-        names=[f"image {index}" for index in range(count)],
-        digest="0" * 64,
-        read_picture=original,
-    )
-    splits = split_images(images.labels, validation_fraction=0.1, test_fraction=0.2)
-    return LabelledData("squares", images, splits)
+from tests.reports.fitted_squares import fit_squares, make_data
 
 
 @pytest.fixture(scope="module")
 def data() -> LabelledData:
-    return _make_data()
+    return make_data()
 
 
 @pytest.fixture(scope="module")
 def fitted(data) -> FittedTree:
-    recipe = TreeRecipe(depth=3, epochs=6, warm_up_epochs=2, batch_size=8, latent_channels=8)
-    return fit_tree(data, recipe, quiet=True).fitted
+    return fit_squares(data)
 
 
 @pytest.fixture(scope="module")
@@ -97,37 +63,6 @@ def test_make_tree_report_without_evaluation_explains_nothing(fitted, data):
     report = make_tree_report(fitted, data, RunFigures(None, None))
     assert report.explained == ()
     assert report.accuracy == ()
-
-
-def test_picture_prototypes_show_the_source_at_its_own_resolution(fitted, data):
-    for prototype, source in zip(
-        picture_prototypes(fitted, data.images), fitted.sources, strict=True
-    ):
-        original = np.asarray(data.images.original(source.image))
-        np.testing.assert_array_equal(prototype.picture, original)
-        box = fitted.patch_box(source.row, source.column)
-        assert tuple(prototype.box) == (3 * box.top, 4 * box.left, 3 * box.bottom, 4 * box.right)
-
-
-def test_picture_prototypes_measure_the_distance_to_the_patch_shown(fitted, data):
-    tree = fitted.tree
-    for prototype, source in zip(
-        picture_prototypes(fitted, data.images), fitted.sources, strict=True
-    ):
-        pixels = fitted.normalization(data.images.read(torch.tensor([source.image])))
-        with torch.no_grad():
-            patch = tree.latent(pixels)[0, :, source.row, source.column]
-        distance = (patch - tree.prototypes[prototype.branch, :, 0, 0]).norm().item()
-        assert prototype.distance == pytest.approx(distance, abs=1e-6)
-        assert prototype.distance < 1e-6
-
-
-def test_picture_prototypes_name_the_branches_with_the_same_patch(fitted, data):
-    doubled = replace(fitted, sources=(fitted.sources[0],) * len(fitted.sources))
-    prototypes = picture_prototypes(doubled, data.images)
-    branches = set(range(len(prototypes)))
-    for prototype in prototypes:
-        assert set(prototype.duplicates) == branches - {prototype.branch}
 
 
 def test_list_accuracies_has_greedy_first_and_the_tree_before_projection(figures):
@@ -228,52 +163,3 @@ def test_choose_examples_takes_as_many_as_there_are_each_once(pairs, right, wron
     assert sum(correct) == min(right, there)
     assert len(chosen) - sum(correct) == min(wrong, len(pairs) - there)
     assert correct == sorted(correct, reverse=True)
-
-
-@given(st.data())
-@settings(deadline=None, max_examples=100)
-def test_scale_box_covers_the_box_and_stays_inside(draw):
-    side = st.integers(1, 300)
-    height, width, new_height, new_width = (draw.draw(side) for _ in range(4))
-    top, left = draw.draw(st.integers(0, height - 1)), draw.draw(st.integers(0, width - 1))
-    bottom = draw.draw(st.integers(top + 1, height))
-    right = draw.draw(st.integers(left + 1, width))
-    box = scale_box((top, left, bottom, right), (height, width), (new_height, new_width))
-    assert 0 <= box.top < box.bottom <= new_height
-    assert 0 <= box.left < box.right <= new_width
-    assert box.top <= top * new_height / height + 1e-9
-    assert box.bottom >= bottom * new_height / height - 1e-9
-    assert box.left <= left * new_width / width + 1e-9
-    assert box.right >= right * new_width / width - 1e-9
-
-
-def test_scale_box_to_the_same_size_changes_nothing():
-    assert tuple(scale_box((1, 2, 3, 4), (8, 9), (8, 9))) == (1, 2, 3, 4)
-
-
-def test_shrink_picture_keeps_the_aspect_ratio():
-    assert shrink_picture(Image.new("RGB", (400, 200)), 100).shape == (50, 100, 3)
-
-
-def test_shrink_picture_leaves_small_pictures_alone():
-    picture = Image.effect_noise((30, 20), 50).convert("RGB")
-    np.testing.assert_array_equal(shrink_picture(picture, 100), np.asarray(picture))
-
-
-def test_explain_picture_agrees_with_explain(fitted, data):
-    picture = Image.fromarray(data.images.pixels[3].permute(1, 2, 0).numpy())
-    mine = explain_picture(fitted, picture, name="x", true_class=0)
-    assert mine.explanation == explain(fitted, fitted.normalization(data.images.pixels[3:4]))[0]
-    assert mine.contents.correct == (mine.explanation.prediction == 0)
-
-
-def test_runner_up_class_is_never_the_answer(fitted, data):
-    pixels = fitted.normalization(data.images.pixels)
-    for explanation in explain(fitted, pixels):
-        assert runner_up_class(explanation) != explanation.prediction
-
-
-def test_runner_up_class_where_all_leaves_disagree_is_their_answer(fitted, data):
-    one = explain(fitted, fitted.normalization(data.images.pixels[:1]))[0]
-    disagreeing = replace(one, prediction=1, soft_prediction=2, runner_up=0)
-    assert runner_up_class(disagreeing) == 2

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.reference.tree_layout import lay_out_tree_recursively
-from tests.reports.synthetic_report import full_tree, random_tree
 
 from pellucid._checks import UsageError
 from pellucid.reports.tree_layout import (
@@ -18,6 +16,8 @@ from pellucid.reports.tree_layout import (
     smallest_row_height_px,
     split_tree,
 )
+from tests.reference.tree_layout import lay_out_tree_recursively
+from tests.reports.synthetic_report import full_tree, random_tree
 
 
 @st.composite

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.reports.synthetic_report import make_report
 
 from pellucid.reports.tree_svg import (
     color_of_class,
@@ -11,6 +10,7 @@ from pellucid.reports.tree_svg import (
     shorten,
     text_width_px,
 )
+from tests.reports.synthetic_report import make_report
 
 
 @pytest.mark.parametrize(

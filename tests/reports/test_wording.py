@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 import pytest
-from tests.reports.synthetic_report import make_report
 
 from pellucid.reports.wording import (
     flatten_configuration,
@@ -13,6 +12,7 @@ from pellucid.reports.wording import (
     write_distance,
     write_verdict,
 )
+from tests.reports.synthetic_report import make_report
 
 
 def test_write_verdict_projected_tree_says_what_its_pictures_are():

@@ -62,9 +62,6 @@ def test_interrupted_is_both_our_error_and_a_keyboard_interrupt():
     assert issubclass(Interrupted, KeyboardInterrupt)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: a signal after the last step is swallowed, the process goes on"
-)
 def test_interruptible_signal_after_the_last_step_is_not_lost():
     with pytest.raises(Interrupted), interruptible() as _:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -355,9 +355,6 @@ class BreaksAtTheEnd(ToyTask):
                 self.module[3].weight.fill_(math.nan)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: in the first epoch there is nothing to go back to, NaN weights stay"
-)
 def test_train_diverged_in_the_first_epoch_leaves_finite_weights():
     def break_weights(epoch: int, step: int) -> None:
         if step == 1:
@@ -369,9 +366,6 @@ def test_train_diverged_in_the_first_epoch_leaves_finite_weights():
     assert all(value.isfinite().all() for value in task.module.state_dict().values())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: weights broken by an epoch's last step are kept as the last good ones"
-)
 @pytest.mark.parametrize("validation", [VALIDATION, NONE], ids=["validation", "no validation"])
 def test_train_weights_broken_by_the_last_step_of_an_epoch_are_diverged(run, validation):
     good, bad = ToyTask(), BreaksAtTheEnd(2)
@@ -382,9 +376,6 @@ def test_train_weights_broken_by_the_last_step_of_an_epoch_are_diverged(run, val
     assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: weights broken by the very last step end as 'finished'"
-)
 def test_train_weights_broken_by_the_very_last_step_are_diverged():
     task = BreaksAtTheEnd(3)
     assert fit(task, validation=NONE).status == "diverged"

@@ -12,7 +12,7 @@ from pellucid.cli.output import print_json, print_lines, print_note, write_perce
 
 if TYPE_CHECKING:
     from pellucid.reports.contents import PrototypePicture
-    from pellucid.reports.run_report import ExplainedPicture
+    from pellucid.reports.run_pictures import ExplainedPicture
 
 
 def build_parser() -> Parser:
@@ -44,7 +44,7 @@ def run(given: Sequence[str]) -> int:
     from pellucid.data.pictures import read_picture
     from pellucid.prototree.tree_run import TreeRun
     from pellucid.reports.prototype_files import read_prototypes
-    from pellucid.reports.run_report import explain_picture
+    from pellucid.reports.run_pictures import explain_picture
 
     with errors_in_flags(parser):
         tree_run = TreeRun.open(values.run)
@@ -52,7 +52,8 @@ def run(given: Sequence[str]) -> int:
         prototypes = read_prototypes(tree_run.run, pictures=values.html is not None)
         pictures = [(path, read_picture(Path(path))) for path in values.images]
         explained = [explain_picture(fitted, picture, name=path) for path, picture in pictures]
-    pages = _write_pages(values.html, explained, prototypes, fitted.class_names, str(tree_run.path))
+    warning = fitted.receptive_field.coverage_warning(fitted.recipe.backbone)
+    pages = _write_pages(values.html, explained, prototypes, str(tree_run.path), warning)
     if values.json:
         print_json(
             {
@@ -70,8 +71,8 @@ def run(given: Sequence[str]) -> int:
         print_lines(_in_words(one, prototypes))
     for page in filter(None, pages):
         print_lines(["", f"page  {page}"])
-    if not values.quiet and fitted.receptive_field.coverage_warning(fitted.recipe.backbone):
-        print_note(str(fitted.receptive_field.coverage_warning(fitted.recipe.backbone)))
+    if warning:
+        print_note(f"warning: {warning}")
     return 0
 
 
@@ -113,8 +114,8 @@ def _write_pages(
     target: str | None,
     explained: Sequence[ExplainedPicture],
     prototypes: Sequence[PrototypePicture],
-    class_names: Sequence[str],
     run_name: str,
+    warning: str | None,
 ) -> list[Path | None]:
     if target is None:
         return [None] * len(explained)
@@ -131,7 +132,11 @@ def _write_pages(
         if len(explained) > 1:
             page = path / f"{number}-{Path(one.name).stem}.html"
         text = render_explanation(
-            one.contents, prototypes, class_names=class_names, subtitle=f"Answered by {run_name}"
+            one.contents,
+            prototypes,
+            class_names=one.class_names,
+            subtitle=f"Answered by {run_name}",
+            warnings=[warning] if warning else [],
         )
         try:
             pages.append(write_page(text, page))

@@ -22,7 +22,8 @@ from pellucid.prototree.tree_run import (
 )
 from pellucid.reports.page import write_report
 from pellucid.reports.prototype_files import write_prototypes
-from pellucid.reports.run_report import RunFigures, make_tree_report, picture_prototypes
+from pellucid.reports.run_pictures import picture_prototypes
+from pellucid.reports.run_report import RunFigures, make_tree_report
 
 REPORT_FILE = "report.html"
 _PROBLEMS_TOLD = 20

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor
 
 from pellucid.backbones import Box
@@ -76,7 +76,7 @@ class Explanation:
 
 @torch.no_grad()
 def explain(
-    fitted: FittedTree, images: Float[Tensor, "batch 3 height width"]
+    fitted: FittedTree, images: Shaped[Tensor, "batch 3 height width"]
 ) -> tuple[Explanation, ...]:
     """Explain each image of a batch.
 
@@ -85,7 +85,10 @@ def explain(
         images: Pixels in [0, 255] (uint8) or normalized floats, of the tree's image size.
     """
     tree = fitted.tree.eval()
-    answers = tree.answer(images.to(fitted.device))
+    images = images.to(fitted.device)
+    if images.dtype == torch.uint8:
+        images = fitted.normalization(images)
+    answers = tree.answer(images)
     leaves = tree.leaf_log_distributions()
     margins = path_margin(answers.distances, answers.greedy_leaf, tree.topology)
     mixed = answers.log_probabilities.exp()

@@ -107,15 +107,32 @@ def save_tree(
         "neighbors": [[asdict(source) for source in row] for row in fitted.neighbors],
         "pruning": asdict(fitted.pruning) if fitted.pruning else None,
     }
-    tensors = {name: value.cpu().contiguous() for name, value in fitted.tree.state_dict().items()}
+    tensors = {
+        name: value.detach().cpu().clone() for name, value in fitted.tree.state_dict().items()
+    }
     metadata = {"pellucid": json.dumps(description), "extra": json.dumps(dict(extra or {}))}
     write_atomically(Path(path), save(tensors, metadata=metadata))
 
 
 def read_extra(path: str | Path) -> dict[str, Any]:
     """Return the ``extra`` values that a file of `save_tree` was written with."""
-    with safe_open(str(path), framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("extra", "{}"))
+    metadata, _ = _read(Path(path), with_tensors=False)
+    return json.loads(metadata.get("extra", "{}"))
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            names = list(file.keys()) if with_tensors else []
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise _not_a_tree(path, error) from None
+
+
+def _not_a_tree(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} is not a tree that Pellucid wrote ({error}). Give a run's model.safetensors."
+    )
 
 
 def load_tree(path: str | Path, *, backbone: nn.Module | None = None) -> FittedTree:
@@ -130,21 +147,25 @@ def load_tree(path: str | Path, *, backbone: nn.Module | None = None) -> FittedT
         DataError: the file is missing, damaged or not a Pellucid tree.
         UsageError: the tree needs the user's own backbone.
     """
+    path = Path(path)
+    metadata, tensors = _read(path, with_tensors=True)
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         description: dict[str, Any] = json.loads(metadata["pellucid"])
         if description["format"] != _FORMAT:
             raise DataError(f"{path} has format {description['format']}; update Pellucid.")
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise DataError(
-            f"{path} is not a tree that Pellucid wrote ({error}). Give a run's model.safetensors."
-        ) from None
-    stored: dict[str, Any] = _tuples(description["recipe"])
+        return _rebuild(description, tensors, path, backbone)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise _not_a_tree(path, error) from None
+
+
+def _rebuild(
+    description: dict[str, Any], tensors: dict[str, Tensor], path: Path, backbone: nn.Module | None
+) -> FittedTree:
+    stored = _tuples(description["recipe"])
     stored["augmentation"] = Augmentation(**stored["augmentation"])
     recipe = TreeRecipe(**stored)
-    image_size = tuple(description["image_size"])
+    height, width = description["image_size"]
+    own = backbone is not None
     if backbone is None:
         if recipe.backbone == USER_BACKBONE:
             raise UsageError(
@@ -152,7 +173,7 @@ def load_tree(path: str | Path, *, backbone: nn.Module | None = None) -> FittedT
                 f"{description['backbone']!r}. Pass the same architecture, wrapped as before."
             )
         # The weights come from the file itself, not from where training started.
-        backbone = create_backbone(recipe.backbone, image_size=image_size, stage=recipe.stage)
+        backbone = create_backbone(recipe.backbone, image_size=(height, width), stage=recipe.stage)
     tree = ProtoTree(
         backbone,
         len(description["class_names"]),
@@ -160,13 +181,22 @@ def load_tree(path: str | Path, *, backbone: nn.Module | None = None) -> FittedT
         latent_channels=recipe.latent_channels,
         prototype_size=recipe.prototype_size,
     )
-    tree.load_state_dict(tensors)
+    try:
+        tree.load_state_dict(tensors)
+    except RuntimeError as error:
+        if own:
+            reason = str(error).splitlines()[-1].strip()
+            raise UsageError(
+                f"backbone must fit the weights in {path}, got a module that does not ({reason}). "
+                "Pass the architecture that the tree was trained with."
+            ) from None
+        raise _not_a_tree(path, error) from None
     pruning = description["pruning"]
     return FittedTree(
         tree=tree.eval(),
         recipe=recipe,
         class_names=tuple(description["class_names"]),
-        image_size=image_size,
+        image_size=(height, width),
         normalization=Normalization(**_tuples(description["normalization"])),
         receptive_field=ReceptiveField(**_tuples(description["receptive_field"])),
         sources=tuple(PatchSource(**source) for source in description["sources"]),

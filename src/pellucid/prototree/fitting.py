@@ -76,6 +76,8 @@ def fit_tree(
     if len(training) < 2:
         raise DataError(f"training needs at least 2 images, got {len(training)}. Add images.")
     classes = len(data.images.class_names)
+    if classes < 2:
+        raise DataError(f"training needs at least 2 classes, got {classes}. Add another class.")
     size = data.images.image_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(sequence_seed(seed, "initial weights"))

@@ -11,8 +11,6 @@ softmax of counts reaches exact zeros, and then one image makes the loss infinit
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -25,9 +23,9 @@ def leaf_log_distributions(
     counts: Float[Tensor, "leaves classes"], *, floor: float = LEAF_FLOOR
 ) -> Float[Tensor, "leaves classes"]:
     """Return ``log((1 - floor) softmax(counts) + floor / classes)``, never below the floor."""
-    uniform = math.log(floor / counts.shape[1]) if floor > 0 else -math.inf
-    sharp = torch.log_softmax(counts, dim=1) + math.log1p(-floor)
-    return torch.logaddexp(sharp, sharp.new_tensor(uniform))
+    if floor <= 0:
+        return torch.log_softmax(counts, dim=1)
+    return torch.softmax(counts, dim=1).mul_(1 - floor).add_(floor / counts.shape[1]).log_()
 
 
 def leaf_responsibilities(
@@ -40,10 +38,9 @@ def leaf_responsibilities(
     A sum over images: batches, processes and machines may be added up in any grouping. All
     entries together add up to the number of images.
     """
-    answered = path_log_probability + log_distributions[:, labels].T
+    answered = path_log_probability + log_distributions.T[labels]
     share = torch.softmax(answered, dim=1)  # path_l leaf_l,y / yhat_y
-    total = torch.zeros_like(log_distributions.T).index_add_(0, labels, share)
-    return total.T.contiguous()
+    return torch.zeros_like(log_distributions).index_add_(1, labels, share.T)
 
 
 def update_counts(
@@ -57,7 +54,8 @@ def update_counts(
 
     After an epoch of ``batches`` steps the counts are those of this epoch alone.
     """
-    return (counts - counts_at_epoch_start / batches).clamp_min_(0) + responsibilities
+    kept = torch.sub(counts, counts_at_epoch_start, alpha=1 / batches).clamp_min_(0)
+    return kept.add_(responsibilities)
 
 
 def fit_leaves(

@@ -53,8 +53,8 @@ class ProtoTree(nn.Module):
     Recognition, CVPR 2021. Deviation: any binary topology, log space throughout.
 
     Args:
-        backbone: Maps images (batch, 3, height, width) to (batch, channels, h, w) and has an
-            integer attribute ``channels``; see `pellucid.backbones`.
+        backbone: Maps images, commonly (batch, 3, height, width), to (batch, channels, h, w); has
+            an integer attribute ``channels``; see `pellucid.backbones`.
         classes: Number of classes, >= 2.
         topology: The tree's shape; a full tree is ``Topology.full(depth)``.
         latent_channels: Channels of the latent map after the 1x1 add-on convolution.
@@ -106,7 +106,7 @@ class ProtoTree(nn.Module):
         return self.leaf_counts.shape[1]
 
     def latent(
-        self, images: Float[Tensor, "batch 3 height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch dim rows columns"]:
         """Return the latent map, every entry in (0, 1)."""
         return torch.sigmoid(self.add_on(self.backbone(images)))
@@ -117,7 +117,7 @@ class ProtoTree(nn.Module):
         """Return each window of prototype size as one row, positions counted row by row."""
         size = tuple(self.prototypes.shape[2:])
         if size == (1, 1):
-            return latent.flatten(2).transpose(1, 2).contiguous()
+            return latent.flatten(2).transpose(1, 2)
         if latent.shape[2] < size[0] or latent.shape[3] < size[1]:
             raise UsageError(
                 f"prototype_size must fit into the latent map {tuple(latent.shape[2:])}, got "
@@ -138,7 +138,7 @@ class ProtoTree(nn.Module):
         """Return the log class distribution of each leaf."""
         return leaf_log_distributions(self.leaf_counts)
 
-    def answer(self, images: Float[Tensor, "batch 3 height width"]) -> Answers:
+    def answer(self, images: Float[Tensor, "batch channels height width"]) -> Answers:
         """Return everything the tree says of a batch: see `Answers`."""
         return self.answer_latent(self.latent(images))
 
@@ -156,9 +156,10 @@ class ProtoTree(nn.Module):
         )
 
     def forward(
-        self, images: Float[Tensor, "batch 3 height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch classes"]:
         """Return log-probabilities of the classes; train with ``nll_loss``."""
-        distances, _ = self.distances(self.latent(images))
+        latent = self.latent(images)
+        distances = nearest_patch(self.patches(latent), self.prototypes.flatten(1)).distance
         paths = path_log_probabilities(distances, self.topology)
         return distributed(paths, self.leaf_log_distributions())

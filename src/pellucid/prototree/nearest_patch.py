@@ -44,6 +44,7 @@ def nearest_patch(
 ) -> NearestPatch:
     """Return ``min_p ||patches[b, p] - prototypes[k]||`` and the position that attains it.
 
+    Where several patches are equally near up to rounding, any one of them may be given.
     Differentiable in both arguments: only the nearest patch receives a gradient, namely
     ``(z - P) / ||z - P||``, and zero where the distance is zero.
 
@@ -64,30 +65,39 @@ class _NearestPatch(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, patches: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
         batch, positions, dim = patches.shape
-        patch_norms = patches.square().sum(2)
-        prototype_norms = prototypes.square().sum(1)
-        minus_twice = -2 * prototypes
+        patch_norms = patches.new_empty(batch, positions)
+        prototype_norms = torch.linalg.vector_norm(prototypes, dim=1).square_()
+        twice = (2 * prototypes).T
         squared = patches.new_empty(batch, len(prototypes))
         position = torch.empty(squared.shape, dtype=torch.int64, device=patches.device)
         near = torch.empty(squared.shape, dtype=torch.bool, device=patches.device)
-        step = max(1, _PRODUCT_ENTRIES // max(1, len(prototypes) * positions))
+        step = min(batch, max(1, _PRODUCT_ENTRIES // max(1, len(prototypes) * positions)))
+        buffer = patches.new_empty(step * positions, len(prototypes))
+        kept = any(ctx.needs_input_grad)
+        table = patches.new_empty(batch if kept else step, positions, dim)
         for start in range(0, batch, step):
             part = slice(start, start + step)
-            product = minus_twice @ patches[part].reshape(-1, dim).T
-            # ||z||^2 - 2 z.P; adding ||P||^2 does not change which patch is nearest.
-            product = product.view(len(prototypes), -1, positions).add_(patch_norms[part])
-            least, where = product.min(dim=2)
-            part_squared = least.T + prototype_norms
-            scale = patch_norms[part].gather(1, where.T) + prototype_norms
+            own = patches[part]
+            own = (table[part] if kept else table[: len(own)]).copy_(own)
+            rows = own.view(-1, dim)
+            # Norms without a temporary of the patches' own size.
+            patch_norms[part] = torch.linalg.vector_norm(own, dim=2).square_()
+            product = torch.mm(rows, twice, out=buffer[: len(rows)])
+            # 2 z.P - ||z||^2; taking ||P||^2 off does not change which patch is nearest.
+            product = product.view(-1, positions, len(prototypes))
+            product -= patch_norms[part, :, None]
+            greatest, where = _greatest(product)
+            part_squared = prototype_norms - greatest
+            scale = patch_norms[part].gather(1, where) + prototype_norms
             part_near = part_squared < _CANCELLATION * scale
-            squared[part], position[part], near[part] = part_squared, where.T, part_near
+            squared[part], position[part], near[part] = part_squared, where, part_near
             if part_near.any():
                 squared[part][part_near], position[part][part_near] = _refine(
-                    product, patches[part], prototypes, scale, part_near
+                    product, own, prototypes, scale, part_near
                 )
         distance = squared.clamp_min_(0).sqrt_()
         ctx.mark_non_differentiable(position)
-        ctx.save_for_backward(patches, prototypes, distance, position, near)
+        ctx.save_for_backward(table, prototypes, distance, position, near)
         return distance, position
 
     @staticmethod
@@ -124,6 +134,18 @@ class _NearestPatch(torch.autograd.Function):
         return grad_patches, grad_prototypes
 
 
+def _greatest(product: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``product.max(dim=1)``, values and indices, shape (batch, prototypes).
+
+    Spoken as a max-pooling of channels-last maps, which runs over all prototypes of a position at
+    once where ``max`` takes one number at a time.
+    """
+    batch, positions, prototypes = product.shape
+    maps = product.view(batch, 1, positions, prototypes).permute(0, 3, 1, 2)
+    value, where = torch.nn.functional.max_pool2d(maps, (1, positions), return_indices=True)
+    return value.view(batch, prototypes), where.view(batch, prototypes)
+
+
 def _scatter_difference(rows: Tensor, prototypes: Tensor, row: Tensor, weight: Tensor) -> Tensor:
     """Return ``sum over (b, k) of weight * (rows[row] - prototypes[k])``, added up at ``row``."""
     flat_row, flat_weight = row.flatten(), weight.flatten()
@@ -132,10 +154,10 @@ def _scatter_difference(rows: Tensor, prototypes: Tensor, row: Tensor, weight: T
     counts = torch.bincount(flat_row, minlength=len(rows))
     offsets = counts.cumsum(0) - counts
     pulled = torch.nn.functional.embedding_bag(
-        prototype, prototypes, offsets, per_sample_weights=flat_weight[order], mode="sum"
+        prototype, prototypes, offsets, per_sample_weights=-flat_weight[order], mode="sum"
     )
     total = torch.zeros_like(rows[:, 0]).index_add_(0, flat_row, flat_weight)
-    return torch.addcmul(-pulled, total[:, None], rows)
+    return pulled.addcmul_(total[:, None], rows)
 
 
 def _refine(
@@ -154,8 +176,8 @@ def _refine(
     for start in range(0, len(image), step):
         part = slice(start, start + step)
         b, k = image[part], prototype[part]
-        values = product[k, b]
-        candidate = values <= values.amin(dim=1, keepdim=True) + slack[part, None]
+        values = product[b, :, k]
+        candidate = values >= values.amax(dim=1, keepdim=True) - slack[part, None]
         pair, place = candidate.nonzero(as_tuple=True)
         exact = (patches[b[pair], place] - prototypes[k[pair]]).square().sum(1)
         table = torch.full_like(values, torch.inf)

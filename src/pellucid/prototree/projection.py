@@ -189,6 +189,11 @@ def project(
         allowed[unconstrained] = True
         nearest = nearest.merged(find_nearest_patches(tree, batches(), allowed=allowed))
     if (nearest.image[:, 0] < 0).any():
+        if any(len(labels) for _, labels, _ in batches()):
+            raise DataError(
+                "projection needs finite latent maps, got NaN or infinity. Training diverged: use "
+                "a smaller learning_rate."
+            )
         raise DataError("projection needs at least one image, got 0. Add training images.")
     tree.prototypes.copy_(nearest.patch[:, 0].view_as(tree.prototypes))
     return Projection(

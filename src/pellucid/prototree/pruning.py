@@ -6,7 +6,7 @@ of each image to each prototype, and its label.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +16,7 @@ from pellucid._checks import check_number
 from pellucid.prototree.leaves import fit_leaves, leaf_log_distributions
 from pellucid.prototree.model import ProtoTree
 from pellucid.prototree.routing import distributed, greedy_leaf, path_log_probabilities
-from pellucid.prototree.topology import Reduction, Topology
+from pellucid.prototree.topology import Topology
 
 _SAME_OUTPUT = 1e-6
 """Sibling leaves no further apart than this in any class may be merged: no answer changes more."""
@@ -73,9 +73,10 @@ def prune(
 ) -> Pruning:
     """Remove uniform leaves, merge equal siblings, then prune by reduced error; changes ``tree``.
 
-    The last step tries the leaves in order of how many images they answer for, fewest first. A leaf
-    goes for good when, with the other leaves fitted again, neither the soft nor the greedy answer
-    errs on more than ``tolerance`` of the images beyond what the tree erred on at the start.
+    A uniform leaf goes, and after the merges any leaf goes, when, with the other leaves fitted
+    again, neither the soft nor the greedy answer errs on more than ``tolerance`` of the images
+    beyond what the tree erred on at the start. Leaves are tried in order of how many images they
+    answer for, fewest first.
 
     Source: Nauta et al. 2021, section 3.3 (uniform leaves); Quinlan 1987 (reduced error pruning).
     Deviation: the errors are counted on the training images, not on a held-out set.
@@ -91,33 +92,22 @@ def prune(
         UsageError: ``tolerance`` is out of range.
     """
     tolerance = check_number("tolerance", tolerance, low=0, high=1, open_high=True)
-    state = _Candidate(tree.topology, distances, tree.leaf_counts.clone())
-    whole = tuple(range(tree.topology.branches))
-    threshold = uniform_threshold(tree.classes)
-    uniform = _spare_two(
-        (leaf_log_distributions(state.counts).amax(1).exp() < threshold).nonzero()[:, 0].tolist(),
-        state.topology,
-    )
-    state, whole = state.without(uniform, whole)
-    equal = 0
-    while pairs := _equal_siblings(state):
-        removed = _spare_two(pairs, state.topology)
-        if not removed:
-            break
-        equal += len(removed)
-        state, whole = state.without(removed, whole)
-    before_errors = state.topology.leaves
-    state, whole = _reduced_error_pruning(state, whole, labels, tolerance * len(labels))
-    superfluous = before_errors - state.topology.leaves
+    branches = tuple(range(tree.topology.branches))
+    start = _Candidate(tree.topology, distances, tree.leaf_counts.clone(), branches)
+    soft, greedy = start.errors(labels)
+    limits = soft + tolerance * len(labels), greedy + tolerance * len(labels)
+    informative = _without_uniform_leaves(start, labels, limits)
+    merged = _without_equal_siblings(informative)
+    state = _reduced_error_pruning(merged, labels, limits)
     report = Pruning(
         prototypes_before=tree.topology.branches,
         prototypes_after=state.topology.branches,
-        uniform_leaves=len(uniform),
-        equal_leaves=equal,
-        superfluous_leaves=superfluous,
-        branches=whole,
+        uniform_leaves=start.topology.leaves - informative.topology.leaves,
+        equal_leaves=informative.topology.leaves - merged.topology.leaves,
+        superfluous_leaves=merged.topology.leaves - state.topology.leaves,
+        branches=state.branches,
     )
-    tree.prototypes = nn.Parameter(tree.prototypes[list(whole)].clone())
+    tree.prototypes = nn.Parameter(tree.prototypes[list(state.branches)].clone())
     tree.leaf_counts = state.counts
     tree.topology = state.topology
     return report
@@ -125,28 +115,27 @@ def prune(
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A smaller tree, seen through its distances and counts."""
+    """A smaller tree, seen through its distances and counts; ``branches`` are its old numbers."""
 
     topology: Topology
     distances: Tensor
     counts: Tensor
+    branches: tuple[int, ...]
 
-    def without(
-        self, leaves: list[int], whole: tuple[int, ...]
-    ) -> tuple[_Candidate, tuple[int, ...]]:
+    def without(self, leaves: list[int]) -> _Candidate:
         if not leaves:
-            return self, whole
-        reduction: Reduction = self.topology.without_leaves(leaves)
-        smaller = _Candidate(
+            return self
+        reduction = self.topology.without_leaves(leaves)
+        return _Candidate(
             reduction.topology,
             self.distances[:, list(reduction.branches)],
             self.counts[list(reduction.leaves)],
+            tuple(self.branches[branch] for branch in reduction.branches),
         )
-        return smaller, tuple(whole[branch] for branch in reduction.branches)
 
     def fitted(self, labels: Tensor) -> _Candidate:
         paths = path_log_probabilities(self.distances, self.topology)
-        return _Candidate(self.topology, self.distances, fit_leaves(self.counts, paths, labels))
+        return replace(self, counts=fit_leaves(self.counts, paths, labels))
 
     def errors(self, labels: Tensor) -> tuple[int, int]:
         paths = path_log_probabilities(self.distances, self.topology)
@@ -155,13 +144,43 @@ class _Candidate:
         greedy = leaves.argmax(1)[greedy_leaf(self.distances, self.topology)]
         return int((soft != labels).sum()), int((greedy != labels).sum())
 
+    def spared(self, leaves: list[int]) -> list[int]:
+        """Return ``leaves``, less the first ones if fewer than two leaves would remain."""
+        return leaves[max(0, len(leaves) - (self.topology.leaves - 2)) :]
 
-def _spare_two(leaves: list[int], topology: Topology) -> list[int]:
-    """Return ``leaves``, less the first ones if fewer than two leaves would remain."""
-    return leaves[max(0, len(leaves) - (topology.leaves - 2)) :]
+
+def _attempt(
+    state: _Candidate, leaves: list[int], labels: Tensor, limits: tuple[float, float]
+) -> _Candidate | None:
+    """Return the tree without ``leaves``, the others fitted again; None if it errs too much."""
+    smaller = state.without(leaves).fitted(labels)
+    soft, greedy = smaller.errors(labels)
+    return smaller if soft <= limits[0] and greedy <= limits[1] else None
 
 
-def _equal_siblings(state: _Candidate) -> list[int]:
+def _without_uniform_leaves(
+    state: _Candidate, labels: Tensor, limits: tuple[float, float]
+) -> _Candidate:
+    highest = leaf_log_distributions(state.counts).amax(1).exp()
+    threshold = uniform_threshold(state.counts.shape[1])
+    uniform = state.spared((highest < threshold).nonzero()[:, 0].tolist())
+    if uniform and (taken := _attempt(state, uniform, labels, limits)) is not None:
+        return taken
+    # Removing a leaf renumbers only those after it.
+    for leaf in reversed(uniform):
+        state = _attempt(state, [leaf], labels, limits) or state
+    return state
+
+
+def _without_equal_siblings(state: _Candidate) -> _Candidate:
+    # Merges up a chain add up, so each may change the output by its share only.
+    same = _SAME_OUTPUT / state.topology.depth
+    while equal := state.spared(_equal_siblings(state, same)):
+        state = state.without(equal)
+    return state
+
+
+def _equal_siblings(state: _Candidate, same: float) -> list[int]:
     """Return the left one of each pair of sibling leaves with the same distribution."""
     distributions = leaf_log_distributions(state.counts).exp()
     return [
@@ -169,36 +188,26 @@ def _equal_siblings(state: _Candidate) -> list[int]:
         for left, right in zip(state.topology.left, state.topology.right, strict=True)
         if left < 0
         and right < 0
-        and (distributions[~left] - distributions[~right]).abs().max() <= _SAME_OUTPUT
+        and (distributions[~left] - distributions[~right]).abs().max() <= same
     ]
 
 
 def _reduced_error_pruning(
-    state: _Candidate, whole: tuple[int, ...], labels: Tensor, allowance: float
-) -> tuple[_Candidate, tuple[int, ...]]:
-    soft_limit, greedy_limit = (errors + allowance for errors in state.errors(labels))
-
-    def attempt(leaves: list[int]) -> tuple[_Candidate, tuple[int, ...]] | None:
-        smaller, kept = state.without(leaves, whole)
-        smaller = smaller.fitted(labels)
-        soft, greedy = smaller.errors(labels)
-        return (smaller, kept) if soft <= soft_limit and greedy <= greedy_limit else None
-
+    state: _Candidate, labels: Tensor, limits: tuple[float, float]
+) -> _Candidate:
     # Leaves that answer for less than one image go in halves of the list, the rest one by one.
     answered = state.fitted(labels).counts.sum(1)
-    idle = [leaf for leaf in answered.argsort().tolist() if answered[leaf] < 1]
-    idle = _spare_two(idle, state.topology)
+    idle = state.spared([leaf for leaf in answered.argsort().tolist() if answered[leaf] < 1])
     while idle:
-        if (taken := attempt(idle)) is not None:
-            state, whole = taken
+        if (taken := _attempt(state, idle, labels, limits)) is not None:
+            state = taken
             break
         idle = idle[: len(idle) // 2]
     shrinking = True
     while shrinking and state.topology.leaves > 2:
         shrinking = False
         for leaf in state.counts.sum(1).argsort().tolist():
-            if (taken := attempt([leaf])) is not None:
-                state, whole = taken
-                shrinking = True
+            if (taken := _attempt(state, [leaf], labels, limits)) is not None:
+                state, shrinking = taken, True
                 break
-    return state, whole
+    return state

@@ -65,8 +65,8 @@ class TreeRecipe:
     depth: int = 5
     latent_channels: int = 64
     prototype_size: tuple[int, int] = (1, 1)
-    epochs: int = 30
-    warm_up_epochs: int = 5
+    epochs: int = 60
+    warm_up_epochs: int = 10
     prototype_initialization: str = "patches"
     interim_projections: int = 4
     batch_size: int = 64

@@ -7,6 +7,8 @@ Everything here lives in log space. Given an image, branch ``n`` sends it right 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -39,25 +41,52 @@ def path_log_probabilities(
     log_left = torch.log(-torch.expm1(-distances.clamp_min(_LEAST_DISTANCE)))
     above = distances.new_zeros(len(distances), 1)
     reached = []
-    for level in topology.levels:
-        arrived = _columns(above, level.parents)
-        above = torch.cat(
-            [
-                arrived + _columns(log_left, level.branches),
-                arrived + _columns(log_right, level.branches),
-            ],
-            dim=1,
-        )
+    route = _route(topology)
+    for parents, branches in route.levels:
+        arrived = above[:, parents]
+        children = [arrived + log_left[:, branches], arrived + log_right[:, branches]]
+        above = torch.stack(children, dim=2).flatten(1)
         reached.append(above)
-    return _columns(torch.cat(reached, dim=1), topology.leaf_places)
+    return torch.cat(reached[route.first_level :], dim=1)[:, route.leaves]
 
 
-def _columns(table: Tensor, wanted: np.ndarray) -> Tensor:
-    """Return ``table[:, wanted]``, as a view where the columns are neighbors."""
+Columns = slice | Tensor
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Which columns each step of `path_log_probabilities` takes; slices where they are neighbors.
+
+    Attributes:
+        levels: For each level, the columns of its parents' children and of its branches.
+        first_level: The first level that has a leaf among its children.
+        leaves: Where the leaves stand among the children from that level on.
+    """
+
+    levels: tuple[tuple[Columns, Columns], ...]
+    first_level: int
+    leaves: Columns
+
+
+@lru_cache(maxsize=64)
+def _route(topology: Topology) -> _Route:
+    children = np.cumsum([0, *(2 * len(level.branches) for level in topology.levels)])
+    places = topology.leaf_places
+    first = int(np.searchsorted(children, places.min(), side="right")) - 1
+    return _Route(
+        levels=tuple(
+            (_columns(level.parents), _columns(level.branches)) for level in topology.levels
+        ),
+        first_level=first,
+        leaves=_columns(places - children[first]),
+    )
+
+
+def _columns(wanted: np.ndarray) -> Columns:
     first, last = int(wanted[0]), int(wanted[-1])
-    if last - first + 1 == len(wanted) and np.array_equal(wanted, np.arange(first, last + 1)):
-        return table[:, first : last + 1]
-    return table[:, torch.from_numpy(wanted).to(table.device)]
+    if np.array_equal(wanted, np.arange(first, last + 1)):
+        return slice(first, last + 1)
+    return torch.from_numpy(wanted)
 
 
 def distributed(

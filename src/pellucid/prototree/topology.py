@@ -20,8 +20,8 @@ _MAX_FULL_DEPTH = 16
 class Level:
     """The branches at one depth and where their two children stand.
 
-    ``branches`` index the prototypes. ``parents`` index the previous level's ``children``, that
-    is ``concatenate(left children, right children)`` of the previous level.
+    ``branches`` index the prototypes. ``parents`` index the previous level's children: left and
+    right child of its first branch, then of its second, and so on.
     """
 
     branches: np.ndarray
@@ -135,16 +135,19 @@ class Topology:
         left, right = np.asarray(self.left), np.asarray(self.right)
         while len(branches):
             levels.append(Level(branches, parents))
-            children = np.concatenate([left[branches], right[branches]])
+            children = np.stack([left[branches], right[branches]], axis=1).ravel()
             parents = np.flatnonzero(children >= 0)
             branches = children[parents]
         return tuple(levels)
 
     @cached_property
     def leaf_places(self) -> np.ndarray:
-        """Where each leaf stands in the concatenation of all levels' children."""
+        """Where each leaf stands among the children of all levels, one level after the other."""
         left, right = np.asarray(self.left), np.asarray(self.right)
-        children = [side[level.branches] for level in self.levels for side in (left, right)]
+        children = [
+            np.stack([left[level.branches], right[level.branches]], axis=1).ravel()
+            for level in self.levels
+        ]
         order = np.concatenate(children)
         places = np.zeros(self.leaves, np.int64)
         places[~order[order < 0]] = np.flatnonzero(order < 0)

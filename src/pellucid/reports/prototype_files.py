@@ -18,7 +18,7 @@ from pellucid.data import ImageSet
 from pellucid.data.pictures import read_picture
 from pellucid.prototree import FittedTree
 from pellucid.reports.contents import BoxPx, PrototypePicture
-from pellucid.reports.run_report import scale_box
+from pellucid.reports.run_pictures import scale_box
 from pellucid.runs import Run
 from pellucid.runs.atomic_files import write_atomically
 
@@ -35,7 +35,7 @@ def write_prototypes(
         run: The folder.
         fitted: The tree.
         images: What it was trained on.
-        prototypes: From `pellucid.reports.run_report.picture_prototypes`.
+        prototypes: From `pellucid.reports.run_pictures.picture_prototypes`.
     """
     folder = run.path / _FOLDER
     folder.mkdir(exist_ok=True)

@@ -12,23 +12,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pellucid.data import ImageSet, LabelledData, Problem
-from pellucid.data.pictures import resize_picture
+from pellucid.data import LabelledData, Problem
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
-from pellucid.prototree import Explanation, FittedTree, PatchSource, explain
-from pellucid.reports.contents import (
-    AccuracyRow,
-    BoxPx,
-    DecisionStep,
-    ExplainedImage,
-    NearbyPatch,
-    PrototypePicture,
-    TreeReport,
+from pellucid.prototree import FittedTree, explain
+from pellucid.reports.contents import AccuracyRow, ExplainedImage, TreeReport
+from pellucid.reports.run_pictures import (
+    SourcePictures,
+    picture_explanation,
+    picture_prototypes,
+    shown_side_px,
 )
 from pellucid.reports.wording import percent
 
-_FEW_PROTOTYPES = 64
-_SIDE_PX, _MANY_SIDE_PX = 448, 224
 _SMALL_TEST_SET = 100
 _NAMED = 10  # how many files or classes a warning names
 
@@ -72,7 +67,7 @@ def make_tree_report(
         right: How many test images answered right are explained.
         wrong: How many answered wrong.
     """
-    pictures = _Pictures(data.images, _side_px(fitted))
+    pictures = SourcePictures(data.images, shown_side_px(fitted))
     topology = fitted.tree.topology
     recipe = fitted.recipe
     return TreeReport(
@@ -94,218 +89,6 @@ def make_tree_report(
         explained=_explain_some(fitted, data, figures.evaluation, pictures, right, wrong),
         configuration=figures.configuration,
     )
-
-
-def picture_prototypes(
-    fitted: FittedTree, images: ImageSet, *, pictures: _Pictures | None = None
-) -> tuple[PrototypePicture, ...]:
-    """Return each branch's prototype boxed in the training image that it comes from.
-
-    The distance shown is measured anew between the prototype and the patch in the box; it is not
-    how far the prototype moved to get there.
-    """
-    pictures = pictures or _Pictures(images, _side_px(fitted))
-    same = {branch: group for group in fitted.duplicates() for branch in group}
-    distances = _measure_source_distances(fitted, images)
-    found = []
-    for branch, source in enumerate(fitted.sources):
-        picture, box = pictures.boxed(fitted, source)
-        neighbors = []
-        for near in fitted.neighbors[branch] if fitted.neighbors else ():
-            near_picture, near_box = pictures.boxed(fitted, near)
-            neighbors.append(
-                NearbyPatch(
-                    near_picture,
-                    near_box,
-                    images.names[near.image],
-                    fitted.class_names[near.label],
-                    near.distance,
-                )
-            )
-        found.append(
-            PrototypePicture(
-                branch=branch,
-                picture=picture,
-                box=box,
-                image_name=images.names[source.image],
-                class_name=fitted.class_names[source.label],
-                distance=distances[branch],
-                neighbors=tuple(neighbors),
-                duplicates=tuple(other for other in same.get(branch, ()) if other != branch),
-            )
-        )
-    return tuple(found)
-
-
-def picture_explanation(
-    fitted: FittedTree,
-    explanation: Explanation,
-    picture: Image.Image,
-    *,
-    name: str,
-    true_class: int | None = None,
-) -> ExplainedImage:
-    """Return an explanation with the picture it is about, its boxes in that picture's pixels.
-
-    Args:
-        fitted: The tree.
-        explanation: Of the picture resized to the tree's image size.
-        picture: At source resolution.
-        name: What to call it.
-        true_class: Its label, where known.
-    """
-    array = shrink_picture(picture, _SIDE_PX)
-    names = fitted.class_names
-    return ExplainedImage(
-        name=name,
-        picture=array,
-        true_class=None if true_class is None else names[true_class],
-        predicted_class=names[explanation.prediction],
-        class_probabilities=np.asarray(explanation.probabilities),
-        steps=tuple(
-            DecisionStep(
-                branch=turn.branch,
-                similarity=turn.similarity,
-                went_right=turn.went_right,
-                distance=turn.distance,
-                margin=turn.margin,
-                box=scale_box(turn.box, fitted.image_size, array.shape[:2]),
-            )
-            for turn in explanation.path
-        ),
-        leaf=explanation.leaf,
-        path_probability=explanation.path_probability,
-        margin=explanation.margin,
-        correct=None if true_class is None else explanation.prediction == true_class,
-        runner_up=names[runner_up_class(explanation)],
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class ExplainedPicture:
-    """A picture from anywhere, and why it is answered as it is.
-
-    Attributes:
-        name: What to call it.
-        explanation: The path; its boxes are in pixels of the image as the network takes it.
-        boxes: For each turn the same box in the picture's own pixels.
-        size_px: (height, width) of the picture.
-        class_names: The tree's.
-        runner_up: The class that comes second.
-        contents: For a page.
-    """
-
-    name: str
-    explanation: Explanation
-    boxes: tuple[BoxPx, ...]
-    size_px: tuple[int, int]
-    class_names: tuple[str, ...]
-    runner_up: int
-    contents: ExplainedImage
-
-    def to_dict(self, prototypes: Sequence[PrototypePicture] = ()) -> dict[str, Any]:
-        """Return plain numbers, lists and dictionaries, with names for classes."""
-        one, names = self.explanation, self.class_names
-        shown = {prototype.branch: prototype for prototype in prototypes}
-        return {
-            "image": self.name,
-            "image_size_px": list(self.size_px),
-            "prediction": names[one.prediction],
-            "leaf": one.leaf,
-            "leaf_probabilities": dict(zip(names, one.leaf_probabilities, strict=True)),
-            "path_probability": one.path_probability,
-            "path_margin": one.margin,
-            "path": [
-                {
-                    "branch": turn.branch,
-                    "similar": turn.went_right,
-                    "similarity": turn.similarity,
-                    "distance": turn.distance,
-                    "margin": turn.margin,
-                    "box_px": list(box),
-                    "prototype": {
-                        "image": shown[turn.branch].image_name,
-                        "class": shown[turn.branch].class_name,
-                    }
-                    if turn.branch in shown
-                    else None,
-                }
-                for turn, box in zip(one.path, self.boxes, strict=True)
-            ],
-            "probabilities": dict(zip(names, one.probabilities, strict=True)),
-            "soft_prediction": names[one.soft_prediction],
-            "runner_up": names[self.runner_up],
-            "runner_up_splits_at_step": (
-                one.runner_up_split + 1
-                if self.runner_up == one.runner_up and one.runner_up_split is not None
-                else None
-            ),
-        }
-
-
-def explain_picture(
-    fitted: FittedTree, picture: Image.Image, *, name: str, true_class: int | None = None
-) -> ExplainedPicture:
-    """Explain one picture of any size.
-
-    Args:
-        fitted: The tree.
-        picture: RGB, upright.
-        name: What to call it.
-        true_class: Its label, where known.
-    """
-    resized = np.asarray(resize_picture(picture, fitted.image_size))
-    pixels = torch.from_numpy(resized.transpose(2, 0, 1).copy())[None]
-    explanation = explain(fitted, fitted.normalization(pixels.to(fitted.device)))[0]
-    size_px = picture.height, picture.width
-    return ExplainedPicture(
-        name=name,
-        explanation=explanation,
-        boxes=tuple(scale_box(turn.box, fitted.image_size, size_px) for turn in explanation.path),
-        size_px=size_px,
-        class_names=fitted.class_names,
-        runner_up=runner_up_class(explanation),
-        contents=picture_explanation(
-            fitted, explanation, picture, name=name, true_class=true_class
-        ),
-    )
-
-
-def runner_up_class(explanation: Explanation) -> int:
-    """Return the class that the whole tree finds most probable besides the answer."""
-    if explanation.runner_up == explanation.prediction:
-        return explanation.soft_prediction
-    if explanation.soft_prediction != explanation.prediction:
-        return explanation.soft_prediction
-    return explanation.runner_up
-
-
-def scale_box(box: Sequence[int], from_size: tuple[int, int], to_size: tuple[int, ...]) -> BoxPx:
-    """Return a box in the pixels of a resized picture: never smaller, clipped, never empty.
-
-    Args:
-        box: (top, left, bottom, right) in pixels of the image of ``from_size``.
-        from_size: (height, width) in pixels.
-        to_size: (height, width) in pixels.
-    """
-    top, left, bottom, right = box
-    down, across = to_size[0] / from_size[0], to_size[1] / from_size[1]
-    first_row = min(math.floor(top * down), to_size[0] - 1)
-    first_column = min(math.floor(left * across), to_size[1] - 1)
-    return BoxPx(
-        first_row,
-        first_column,
-        max(first_row + 1, min(math.ceil(bottom * down), to_size[0])),
-        max(first_column + 1, min(math.ceil(right * across), to_size[1])),
-    )
-
-
-def shrink_picture(picture: Image.Image, side_px: int) -> np.ndarray:
-    """Return a picture as uint8 (height, width, 3), its longer side at most ``side_px``."""
-    if max(picture.size) > side_px:
-        picture = picture.copy()
-        picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
-    return np.asarray(picture.convert("RGB"))
 
 
 def list_accuracies(
@@ -483,51 +266,11 @@ def choose_examples(
     return tuple(chosen)
 
 
-class _Pictures:
-    """Source pictures, each read once and shrunk to what a page can show."""
-
-    def __init__(self, images: ImageSet, side_px: int) -> None:
-        self._images = images
-        self._side_px = side_px
-        self._held: dict[int, np.ndarray] = {}
-
-    def get(self, index: int) -> np.ndarray:
-        if index not in self._held:
-            self._held[index] = shrink_picture(self._images.original(index), self._side_px)
-        return self._held[index]
-
-    def boxed(self, fitted: FittedTree, source: PatchSource) -> tuple[np.ndarray, BoxPx]:
-        picture = self.get(source.image)
-        box = fitted.patch_box(source.row, source.column)
-        return picture, scale_box(box, fitted.image_size, picture.shape[:2])
-
-
-def _side_px(fitted: FittedTree) -> int:
-    return _SIDE_PX if fitted.tree.topology.branches <= _FEW_PROTOTYPES else _MANY_SIDE_PX
-
-
-@torch.no_grad()
-def _measure_source_distances(fitted: FittedTree, images: ImageSet) -> list[float]:
-    """Return the distance between each prototype and the patch it is said to be."""
-    tree = fitted.tree.eval()
-    wanted = torch.tensor([source.image for source in fitted.sources], dtype=torch.int64)
-    distances: list[float] = []
-    for pixels, _, _ in fitted.normalized_batches(images, wanted):
-        latent = tree.latent(pixels)
-        columns = latent.shape[3] - tree.prototypes.shape[3] + 1
-        for patches in tree.patches(latent):
-            branch = len(distances)
-            source = fitted.sources[branch]
-            patch = patches[source.row * columns + source.column].double()
-            distances.append(float((patch - tree.prototypes[branch].flatten().double()).norm()))
-    return distances
-
-
 def _explain_some(
     fitted: FittedTree,
     data: LabelledData,
     evaluation: TreeEvaluation | None,
-    pictures: _Pictures,
+    pictures: SourcePictures,
     right: int,
     wrong: int,
 ) -> tuple[ExplainedImage, ...]:

@@ -50,3 +50,4 @@ def interruptible(remedy: str = "") -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    stop_if_asked()  # a signal during the last step

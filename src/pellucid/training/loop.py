@@ -103,8 +103,8 @@ class TrainingResult:
     """How a training ended.
 
     Attributes:
-        status: ``"finished"`` or ``"diverged"`` (a loss was not finite; the state is that of the
-            last good epoch).
+        status: ``"finished"`` or ``"diverged"`` (a loss or weight was not finite; the weights are
+            those after the last good epoch, or the first ones).
         epochs_done: Epochs completed.
         best_epoch: The epoch with the highest validation accuracy (lower cross-entropy on a tie),
             or the last one where there are no validation images.
@@ -149,10 +149,10 @@ def train(
         raise DataError("training must hold at least one image, got 0. Add images to the folder.")
     steps = len(training) // batch_size
     state = _State.fresh()
-    memory: dict[str, dict[str, Tensor]] = {}
     if resume and run is not None and run.has_checkpoint("last"):
         state = _restore(task, run, "last")
         run.truncate_metrics(state.epochs_done)
+    good = best = _copy_weights(task)
     progress = tqdm(
         total=plan.epochs * steps,
         initial=state.epochs_done * steps,
@@ -173,15 +173,9 @@ def train(
                 measured = _run_epoch(
                     task, images, training, batch_size, plan, epoch, progress, stop_if_asked
                 )
-            if measured is None:
-                status = "diverged"
-                if run is not None and run.has_checkpoint("last"):
-                    _restore(task, run, "last")
-                elif "last" in memory:
-                    _load_tensors(task, memory["last"])
-                return TrainingResult(
-                    status, state.epochs_done, state.best_epoch, tuple(state.history)
-                )
+            if measured is None or not _weights_are_finite(task):
+                task.module.load_state_dict(good)
+                return state.result("diverged")
             row = {"epoch": epoch, "phase": phase, **measured}
             if len(validation):
                 row |= {
@@ -190,23 +184,22 @@ def train(
                 }
             row["seconds"] = time.perf_counter() - started
             state.finish(row, selectable=epoch >= plan.first_selectable_epoch)
-            tensors = _tensors(task)
+            good = _copy_weights(task)
+            if state.best_epoch == epoch:
+                best = good
             # The metrics come first: a kill in between leaves a row that resume cuts off again.
             if run is not None:
                 run.append_metrics(row)
+                tensors, description = _tensors(task), state.to_json(task)
                 if state.best_epoch == epoch:
-                    run.save_checkpoint("best", tensors, state.to_json(task))
-                run.save_checkpoint("last", tensors, state.to_json(task))
-            else:
-                memory["last"] = {name: tensor.clone() for name, tensor in tensors.items()}
-                if state.best_epoch == epoch:
-                    memory["best"] = memory["last"]
+                    run.save_checkpoint("best", tensors, description)
+                run.save_checkpoint("last", tensors, description)
             progress.set_postfix(_headline(row), refresh=True)
     if run is not None and run.has_checkpoint("best"):
         _restore(task, run, "best")
-    elif "best" in memory:
-        _load_tensors(task, memory["best"])
-    return TrainingResult("finished", state.epochs_done, state.best_epoch, tuple(state.history))
+    else:
+        task.module.load_state_dict(best)
+    return state.result("finished")
 
 
 def _run_epoch(
@@ -298,6 +291,9 @@ class _State:
         if selectable and score >= self.best_score:
             self.best_score, self.best_epoch = score, row["epoch"]
 
+    def result(self, status: str) -> TrainingResult:
+        return TrainingResult(status, self.epochs_done, self.best_epoch, tuple(self.history))
+
     def to_json(self, task: Task) -> dict[str, Any]:
         return {
             "epochs_done": self.epochs_done,
@@ -306,6 +302,15 @@ class _State:
             "history": self.history,
             "optimizer": flatten_optimizer(task.optimizer.state_dict())[1],
         }
+
+
+def _copy_weights(task: Task) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in task.module.state_dict().items()}
+
+
+def _weights_are_finite(task: Task) -> bool:
+    """Whether the last step, whose loss nobody has seen yet, left the weights whole."""
+    return all(bool(value.isfinite().all()) for value in task.module.state_dict().values())
 
 
 def _tensors(task: Task) -> dict[str, Tensor]:
