@@ -46,7 +46,8 @@ EXPECTED_FAILED: dict[str, str] = {}
 # scikit-learn tells by a warning that it skips these two.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
-    [quick(depth=3, epochs=9)], expected_failed_checks=lambda _: EXPECTED_FAILED
+    [quick(epochs=6, batch_size=32, learning_rate=1e-2)],
+    expected_failed_checks=lambda _: EXPECTED_FAILED,
 )
 def test_estimator_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
@@ -229,7 +230,7 @@ def test_score_folder_measures_on_the_images_that_fit_held_out(folder, fitted_on
     predicted = fitted_on_folder.predict(data.images.read(test).numpy())
     labels = np.asarray(data.images.class_names)[data.images.labels[test]]
     assert fitted_on_folder.score(folder) == (predicted == labels).mean()
-    assert not set(s.image for s in fitted_on_folder.fitted_.sources) & set(test.tolist())
+    assert not {s.image for s in fitted_on_folder.fitted_.sources} & set(test.tolist())
 
 
 def test_score_folder_of_an_unknown_class_is_refused(folder, fitted_on_folder, tmp_path):
