@@ -370,3 +370,19 @@ def test_fit_diverged_keeps_the_last_good_state_and_exits_4(
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert "Training diverged" in (tmp_path / "run" / "report.html").read_text()
     assert pellucid("fit", "--resume", tmp_path / "run", "--quiet").code == 4
+
+
+def test_fit_diverged_before_the_tree_was_trained_leaves_no_model(pellucid, photos, tmp_path):
+    run = tmp_path / "run"
+    options = [*QUICK, "--learning-rate", "1e30"]
+    outcome = pellucid("fit", photos, "-o", run, "--quiet", *options)
+    assert outcome.code == 4
+    assert outcome.out == ""
+    assert "so there is no model. Use a lower --learning-rate." in outcome.err
+    for name in ("model.safetensors", "unprojected.safetensors", "report.html"):
+        assert not (run / name).exists()
+    again = pellucid("fit", "--resume", run, "--quiet", "--json")
+    assert again.code == 4
+    assert again.json["prototypes"] == 0
+    assert again.json["test"]["greedy"] is None
+    assert pellucid("evaluate", run, "--quiet").code == 3

@@ -184,15 +184,17 @@ def run(given: Sequence[str]) -> int:
                 warn=print_note,
                 created=folder.append,
             )
+    diverged = result["status"] == "diverged"
+    is_model = not diverged or result["best_epoch"] >= 0
     if values.json:
         print_json(result)
-    else:
+    elif is_model:
         print_lines(describe_result(result))
-    if result["status"] == "diverged":
+    if diverged:
         kept = (
             f"The state of the last good epoch is kept in {result['run']}"
-            if result["epochs"]
-            else "It did so in the first epoch, so there is no good state"
+            if is_model
+            else "It did so before the tree was trained for a whole epoch, so there is no model"
         )
         print_error(
             f"training diverged: a loss was not finite. {kept}. Use a lower --learning-rate."

@@ -16,6 +16,8 @@ from pellucid.evaluation.accuracy import Proportion, TreeEvaluation, evaluate_tr
 from pellucid.prototree import FittedTree, TreeRecipe
 from pellucid.prototree.classifier import choose_device
 from pellucid.prototree.tree_run import (
+    MODEL_FILE,
+    UNPROJECTED_FILE,
     TreeRun,
     TreeSettings,
     check_free,
@@ -152,8 +154,15 @@ def _finish(
 ) -> dict[str, Any]:
     epochs_before = len(run.run.metrics())
     fit = run.train(data, device=device, resume=resume, quiet=quiet)
-    tell("measuring on the test images")
-    evaluations = _evaluate_both(fit.fitted, fit.unprojected, data)
+    # Diverged before one epoch of the tree itself: what there is was never trained.
+    is_model = fit.training.status != "diverged" or fit.training.best_epoch >= 0
+    evaluations: tuple[TreeEvaluation | None, TreeEvaluation | None] = (None, None)
+    if is_model:
+        tell("measuring on the test images")
+        evaluations = _evaluate_both(fit.fitted, fit.unprojected, data)
+    else:
+        for name in (MODEL_FILE, UNPROJECTED_FILE):
+            (run.path / name).unlink(missing_ok=True)
     run.run.write_json(
         "evaluation",
         {
@@ -176,8 +185,10 @@ def _finish(
         seed=run.settings.seed,
         configuration=_shown_configuration(run, data),
     )
-    page = _draw(run, fit.fitted, data, figures, report, tell)
+    page = _draw(run, fit.fitted, data, figures, report, tell) if is_model else None
     result = summarize(run, fit.fitted, data, figures, page)
+    if not is_model:
+        result |= {"prototypes": 0, "leaves": 0, "duplicates": []}
     run.write_result(result)
     return result
 
