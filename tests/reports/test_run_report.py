@@ -124,6 +124,19 @@ def test_list_warnings_of_a_diverged_training_comes_first(fitted, data, figures)
     assert warnings[0].startswith("Training diverged")
 
 
+def test_list_warnings_of_a_training_that_never_began_call_nothing_a_tree(fitted, data):
+    diverged = RunFigures(None, None, status="diverged")
+    assert "where training started, not a model" in list_warnings(fitted, data, diverged)[0]
+
+
+def test_list_facts_states_the_size_of_a_box(fitted, data, figures):
+    height, width = fitted.image_size
+    box = fitted.receptive_field.box(*(cells // 2 for cells in fitted.receptive_field.latent_size))
+    said = dict(list_facts(fitted, data, figures))["a box"]
+    expected = f"at most {box.bottom - box.top} x {box.right - box.left} px of a {height} x {width}"
+    assert said.startswith(expected)
+
+
 def test_list_warnings_of_cells_that_see_everything_names_the_remedy(fitted, data, figures):
     field = fitted.receptive_field
     rows, columns = field.latent_size

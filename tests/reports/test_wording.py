@@ -24,10 +24,23 @@ def test_write_verdict_projected_tree_says_what_its_pictures_are():
 
 
 def test_write_verdict_unprojected_tree_admits_the_distance():
-    report = make_report(depth=1)
-    far = dataclasses.replace(report.prototypes[0], distance=0.4)
-    verdict = write_verdict(dataclasses.replace(report, prototypes=(far,)))
+    report = make_report(depth=2)
+    far = tuple(dataclasses.replace(near, distance=0.4) for near in report.prototypes)
+    verdict = write_verdict(dataclasses.replace(report, prototypes=far))
     assert "only resemble the prototypes: up to 0.4 away" in verdict
+
+
+@pytest.mark.parametrize(
+    ("distance", "said"),
+    [
+        (0.0, "its one picture is a real training patch and lies exactly on the prototype"),
+        (0.4, "its one picture is a real training patch that only resembles the prototype: 0.4"),
+    ],
+)
+def test_write_verdict_one_picture_is_not_counted(distance, said):
+    report = make_report(depth=1)
+    only = dataclasses.replace(report.prototypes[0], distance=distance)
+    assert said in write_verdict(dataclasses.replace(report, prototypes=(only,)))
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,7 @@ def list_facts(
             "a cell sees",
             f"{percent(fitted.receptive_field.coverage, 0)} of the image in the median",
         ),
+        ("a box", _describe_box(fitted)),
         ("images for training", len(data.splits.train)),
         ("images for validation", len(data.splits.validation)),
         ("images for testing", len(data.splits.test)),
@@ -185,7 +186,13 @@ def list_facts(
 def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -> tuple[str, ...]:
     """Return what a reader must know before believing the page."""
     found = []
-    if figures.status == "diverged":
+    if figures.status == "diverged" and figures.best_epoch < 0:
+        found.append(
+            "Training diverged (a loss was not finite) before the tree was trained for a whole "
+            "epoch, so this page shows where training started, not a model. Use a lower learning "
+            "rate."
+        )
+    elif figures.status == "diverged":
         found.append(
             f"Training diverged (a loss was not finite) after {figures.epochs_done} complete "
             "epochs, and this is the tree as it was then. Use a lower learning rate."
@@ -293,6 +300,24 @@ def _explain_some(
                 picture_explanation(fitted, explanation, picture, name=name, true_class=label)
             )
     return tuple(explained)
+
+
+def _describe_box(fitted: FittedTree) -> str:
+    """Return how large the box of a prototype is where no edge of the image cuts it."""
+    height, width = fitted.recipe.prototype_size
+    rows, columns = fitted.receptive_field.latent_size
+    boxes = [
+        fitted.patch_box(row, column)
+        for row in range(rows - height + 1)
+        for column in range(columns - width + 1)
+    ]
+    tall = max(box.bottom - box.top for box in boxes)
+    wide = max(box.right - box.left for box in boxes)
+    whole_height, whole_width = fitted.image_size
+    return (
+        f"at most {tall} x {wide} px of a {whole_height} x {whole_width} px image "
+        "(height x width, as the network takes it)"
+    )
 
 
 def _in_words(share: Proportion) -> str:

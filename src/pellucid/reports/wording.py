@@ -76,9 +76,14 @@ def write_verdict(report: TreeReport) -> str:
         )
         if distances.max() < _ON_ITS_PATCH:
             near = f"within {distances.max():.0e} of" if distances.max() > 0 else "exactly on"
+            each = f"each of its {count} pictures" if count > 1 else "its one picture"
             parts.append(
-                f"each of its {count} pictures is a real training patch and lies {near} the "
-                "prototype it stands for"
+                f"{each} is a real training patch and lies {near} the prototype it stands for"
+            )
+        elif count == 1:
+            parts.append(
+                "its one picture is a real training patch that only resembles the prototype: "
+                f"{distances.max():.2g} away"
             )
         else:
             parts.append(
