@@ -121,34 +121,15 @@ def run_pellucid(variant: str, seed: int, epochs: int) -> dict[str, object]:
 
 def run_black_box(variant: str, seed: int, epochs: int) -> dict[str, object]:
     """Train the same backbone under global average pooling and a linear layer."""
-    import torch
-    from torch import nn
+    from black_box import train_black_box
 
-    from pellucid.backbones import create_backbone
     from pellucid.data import load_data
 
     data = load_data("digits", image_size=IMAGE_SIZE_PX, validation_fraction=0.0)
-    train, test = data.splits.train, data.splits.test
-    torch.manual_seed(seed)
-    backbone = create_backbone("resnet18", image_size=data.images.image_size, stage=None)
-    network = nn.Sequential(
-        backbone, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(backbone.channels, 10)
-    )
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    started = time.perf_counter()
-    for _ in range(epochs):
-        network.train()
-        for part in train[torch.randperm(len(train))].split(BATCH_SIZE):
-            images = data.images.read(part).float() / 127.5 - 1
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(network(images), data.images.labels[part]).backward()
-            optimizer.step()
-    seconds = time.perf_counter() - started
-    network.eval()
-    with torch.inference_mode():
-        answers = network(data.images.read(test).float() / 127.5 - 1).argmax(1)
+    accuracy, seconds = train_black_box(data, seed=seed, epochs=epochs, batch_size=BATCH_SIZE)
+    test = data.splits.test
     return {
-        "soft": (answers == data.images.labels[test]).double().mean().item(),
+        "soft": accuracy,
         "seconds": seconds,
         "pixels_sha256": _pixel_digest(data.images.read(test).numpy(), data.images.labels[test]),
     }
