@@ -2,7 +2,7 @@
 
 ``f(x) = sim_1 c3 + (1 - sim_1)(sim_2 c2 + (1 - sim_2) c1)``: the root compares with P1, its right
 child is leaf c3; its left child compares with P2, with leaf c2 on the right and c1 on the left.
-``docs/concepts/prototype-trees.md`` derives the gradients. Run: ``python examples/seed_example.py``.
+``docs/concepts/prototype-trees.md`` derives the gradients.
 """
 
 from __future__ import annotations
