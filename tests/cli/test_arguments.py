@@ -86,7 +86,6 @@ def test_given_options_lists_what_was_typed_even_where_it_is_the_default():
         ("top-k", TreeRecipe.top_k),
         ("pruning-tolerance", TreeRecipe.pruning_tolerance),
         ("epochs", TreeRecipe.epochs),
-        ("warm-up-epochs", TreeRecipe.warm_up_epochs),
         ("prototype-initialization", TreeRecipe.prototype_initialization),
         ("interim-projections", TreeRecipe.interim_projections),
         ("batch-size", TreeRecipe.batch_size),

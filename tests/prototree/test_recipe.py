@@ -49,10 +49,11 @@ LABELS = torch.arange(12) % 3
         ({"top_k": 0}, r"top_k must be an integer >= 1, got 0"),
         ({"interim_projections": -1}, r"interim_projections must be an integer >= 0, got -1"),
         ({"prototype_initialization": "patch"}, r"got 'patch'. Did you mean 'patches'\?"),
-        ({"learning_rate": 0}, r"learning_rate must be a number in \(0, inf\), got 0"),
-        ({"backbone_learning_rate": -1}, r"backbone_learning_rate must be a number in \(0, inf\)"),
+        ({"learning_rate": 0}, r"learning_rate must be a number in \(0, 1e\+30\], got 0"),
+        ({"learning_rate": 1e38}, r"learning_rate must be .* got 1e\+38. Use learning_rate=0.00"),
+        ({"backbone_learning_rate": -1}, r"backbone_learning_rate must be a number in \(0, 1e"),
         ({"prototype_learning_rate": math.nan}, r"prototype_learning_rate must be a number"),
-        ({"decoupled_weight_decay": -1}, r"decoupled_weight_decay must be a number in \[0, inf\)"),
+        ({"decoupled_weight_decay": -1}, r"decoupled_weight_decay must be a number in \[0, 1e\+06"),
         ({"pruning_tolerance": 1}, r"pruning_tolerance must be a number in \[0, 1\), got 1"),
         ({"augmentation": None}, r"augmentation must be a pellucid.data.Augmentation, got None"),
     ],
@@ -66,6 +67,17 @@ def test_recipe_defaults_warm_up_and_start_from_patches():
     recipe = TreeRecipe()
     assert recipe.warm_up_epochs > 0
     assert recipe.prototype_initialization == "patches"
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"), [(1, 0), (2, 1), (6, 1), (7, 2), (15, 3), (60, 10), (120, 20)]
+)
+def test_recipe_warm_up_left_out_is_a_sixth_of_the_epochs_rounded_up(epochs, expected):
+    assert TreeRecipe(epochs=epochs).warm_up_epochs == expected
+
+
+def test_recipe_warm_up_zero_stays_zero():
+    assert TreeRecipe(epochs=60, warm_up_epochs=0).warm_up_epochs == 0
 
 
 @pytest.mark.parametrize(

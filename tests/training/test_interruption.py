@@ -10,21 +10,33 @@ from pellucid import PellucidError
 from pellucid.training import Interrupted, interruptible
 
 
+def steps_with_signals(*signals_of_steps: int, reached: list[str]) -> None:
+    """Send one signal within each step; note each signal that a step went on after."""
+    with interruptible("Continue with --resume X") as stop_if_asked:
+        for number in signals_of_steps:
+            stop_if_asked()
+            os.kill(os.getpid(), number)
+            reached.append(signal.Signals(number).name)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interruptible_signal_raises_at_the_next_step_with_its_exit_code(number, code):
-    with interruptible("Continue with --resume X") as stop_if_asked:
-        stop_if_asked()
-        os.kill(os.getpid(), number)
-        with pytest.raises(Interrupted, match="Continue with --resume X") as caught:
-            stop_if_asked()
+    reached: list[str] = []
+    with pytest.raises(Interrupted, match="Continue with --resume X") as caught:
+        steps_with_signals(number, number, reached=reached)
     assert caught.value.exit_code == code
+    assert reached == [signal.Signals(number).name]
 
 
 def test_interruptible_second_signal_raises_at_once():
-    with interruptible() as _:
-        os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(Interrupted, match="interrupted by SIGINT"):
+    def step() -> None:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("went on after the second signal")
+
+    with pytest.raises(Interrupted, match="interrupted by SIGINT"):
+        step()
 
 
 def test_interruptible_gives_the_old_handlers_back():

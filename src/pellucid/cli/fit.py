@@ -121,12 +121,12 @@ def build_parser() -> Parser:
     )
 
     training = parser.add_argument_group("the training")
-    training.add_argument("--epochs", type=integer, metavar="N", help="warm-up included (30)")
+    training.add_argument("--epochs", type=integer, metavar="N", help="warm-up included (60)")
     training.add_argument(
         "--warm-up-epochs",
         type=integer,
         metavar="N",
-        help="of the backbone alone, 0 for none (5, or a third of fewer than 15 epochs)",
+        help="of the backbone alone, 0 for none (a sixth of the epochs)",
     )
     training.add_argument(
         "--prototype-initialization",
@@ -210,9 +210,6 @@ def _read_settings(values: argparse.Namespace) -> Any:
     chosen: dict[str, Any] = {
         name: value for name in _RECIPE_OPTIONS if (value := getattr(values, name)) is not None
     }
-    if values.epochs is not None and values.warm_up_epochs is None:
-        # A short training should not fail over an option that was not given.
-        chosen["warm_up_epochs"] = min(TreeRecipe.warm_up_epochs, max(0, values.epochs) // 3)
     if values.weights is not None:
         is_hub = values.weights == "hub"
         chosen["weights"] = "hub" if is_hub else str(Path(values.weights).expanduser().absolute())

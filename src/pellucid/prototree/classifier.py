@@ -223,8 +223,6 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
             "learning_rate": self.learning_rate,
             "augmentation": self.augmentation,
         }
-        if self.epochs is not None:  # the recipe's warm-up, or a third of a short training
-            chosen["warm_up_epochs"] = min(TreeRecipe.warm_up_epochs, self.epochs // 3)
         return TreeRecipe(
             depth=self.depth,
             backbone=self.backbone,

@@ -24,6 +24,7 @@ from pellucid.prototree.topology import Topology
 from pellucid.runs.atomic_files import write_atomically
 
 _FORMAT = 1
+_KEY = "pellucid"
 
 
 @dataclass(frozen=True)
@@ -106,27 +107,37 @@ def save_tree(
         "sources": [asdict(source) for source in fitted.sources],
         "neighbors": [[asdict(source) for source in row] for row in fitted.neighbors],
         "pruning": asdict(fitted.pruning) if fitted.pruning else None,
+        "extra": dict(extra or {}),
     }
     tensors = {
         name: value.detach().cpu().clone() for name, value in fitted.tree.state_dict().items()
     }
-    metadata = {"pellucid": json.dumps(description), "extra": json.dumps(dict(extra or {}))}
-    write_atomically(Path(path), save(tensors, metadata=metadata))
+    # One key: safetensors writes several in any order, and equal trees would differ as bytes.
+    write_atomically(Path(path), save(tensors, metadata={_KEY: json.dumps(description)}))
 
 
 def read_extra(path: str | Path) -> dict[str, Any]:
     """Return the ``extra`` values that a file of `save_tree` was written with."""
-    metadata, _ = _read(Path(path), with_tensors=False)
-    return json.loads(metadata.get("extra", "{}"))
+    path = Path(path)
+    description, _ = _read(path, with_tensors=False)
+    extra = description.get("extra", {})
+    if not isinstance(extra, dict):
+        raise _not_a_tree(path, TypeError("its extra values have no names"))
+    return extra
 
 
-def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the description and, if asked for, the weights."""
     try:
         with safe_open(str(path), framework="pt") as file:
             names = list(file.keys()) if with_tensors else []
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
+            description: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in names}
+        if description["format"] != _FORMAT:
+            raise DataError(f"{path} has format {description['format']}; update Pellucid.")
+    except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise _not_a_tree(path, error) from None
+    return description, tensors
 
 
 def _not_a_tree(path: Path, error: Exception) -> DataError:
@@ -148,13 +159,10 @@ def load_tree(path: str | Path, *, backbone: nn.Module | None = None) -> FittedT
         UsageError: the tree needs the user's own backbone.
     """
     path = Path(path)
-    metadata, tensors = _read(path, with_tensors=True)
+    description, tensors = _read(path, with_tensors=True)
     try:
-        description: dict[str, Any] = json.loads(metadata["pellucid"])
-        if description["format"] != _FORMAT:
-            raise DataError(f"{path} has format {description['format']}; update Pellucid.")
         return _rebuild(description, tensors, path, backbone)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise _not_a_tree(path, error) from None
 
 

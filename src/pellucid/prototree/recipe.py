@@ -24,6 +24,10 @@ GENTLE = Augmentation(shift_fraction=0.05, rotate_degrees=10, scale=0.1)
 _WARM_UP_SHARPNESS = 4.0
 """The warm-up head sees the latent map times this: sigmoids start close together, near 1/2."""
 
+_GREATEST_LEARNING_RATE = 1e30
+"""A training at any rate up to here ends by itself, if need be as diverged; near the largest
+float32, 3e38, the optimizer's own arithmetic overflows and raises."""
+
 INITIALIZATIONS = ("patches", "random")
 
 
@@ -41,7 +45,7 @@ class TreeRecipe:
         prototype_size: (height, width) of a prototype in latent cells.
         epochs: All epochs, warm-up included.
         warm_up_epochs: Epochs of backbone and add-on alone, under a max-pool and a linear head;
-            0 switches the warm-up off.
+            0 switches the warm-up off. Left out, it is a sixth of ``epochs``, rounded up.
         prototype_initialization: ``"patches"`` (random patches of training images, after the
             warm-up) or ``"random"`` (a normal distribution, the reference's way).
         interim_projections: How often prototypes are projected while training goes on; the first
@@ -66,7 +70,7 @@ class TreeRecipe:
     latent_channels: int = 64
     prototype_size: tuple[int, int] = (1, 1)
     epochs: int = 60
-    warm_up_epochs: int = 10
+    warm_up_epochs: int = None  # type: ignore[assignment]  # __post_init__ puts a number
     prototype_initialization: str = "patches"
     interim_projections: int = 4
     batch_size: int = 64
@@ -74,7 +78,7 @@ class TreeRecipe:
     backbone_learning_rate: float | None = None
     prototype_learning_rate: float | None = None
     augmentation: Augmentation = GENTLE
-    decoupled_weight_decay: float = 0.0
+    decoupled_weight_decay: float = 0.1
     class_constrained_projection: bool = True
     pruning_tolerance: float = 0.001
     top_k: int = 5
@@ -83,6 +87,9 @@ class TreeRecipe:
         check_integer("depth", self.depth, low=1, high=16, remedy="Use depth=5 for 31 prototypes.")
         check_integer("latent_channels", self.latent_channels, low=1)
         check_integer("epochs", self.epochs, low=1)
+        if self.warm_up_epochs is None:
+            # Into the field, so that a run's configuration says what was done.
+            object.__setattr__(self, "warm_up_epochs", self.default_warm_up_epochs(self.epochs))
         check_integer("warm_up_epochs", self.warm_up_epochs, low=0)
         if self.warm_up_epochs >= self.epochs:
             raise UsageError(
@@ -96,14 +103,32 @@ class TreeRecipe:
         rates = ("learning_rate", "backbone_learning_rate", "prototype_learning_rate")
         for name in rates:
             if (rate := getattr(self, name)) is not None:
-                check_number(name, rate, low=0, open_low=True)
+                check_number(
+                    name,
+                    rate,
+                    low=0,
+                    high=_GREATEST_LEARNING_RATE,
+                    open_low=True,
+                    remedy=f"Use {name}={type(self).learning_rate:g}.",
+                )
         if not isinstance(self.augmentation, Augmentation):
             raise UsageError(
                 f"augmentation must be a pellucid.data.Augmentation, got {self.augmentation!r}. "
                 "Use Augmentation() for none."
             )
-        check_number("decoupled_weight_decay", self.decoupled_weight_decay, low=0)
+        check_number(
+            "decoupled_weight_decay",
+            self.decoupled_weight_decay,
+            low=0,
+            high=1e6,
+            remedy="Use 0.01 to 0.1, or 0 for none.",
+        )
         check_number("pruning_tolerance", self.pruning_tolerance, low=0, high=1, open_high=True)
+
+    @staticmethod
+    def default_warm_up_epochs(epochs: int) -> int:
+        """Return a sixth of ``epochs``, rounded up, but leave the tree itself at least one."""
+        return min(math.ceil(epochs / 6), epochs - 1)
 
     @property
     def projection_epochs(self) -> tuple[int, ...]:
