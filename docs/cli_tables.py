@@ -28,9 +28,14 @@ def write_table(parser: argparse.ArgumentParser) -> str:
     for action in parser._actions:
         value = f" {action.metavar}" if action.metavar and action.option_strings else ""
         names = [f"`{flag}{value}`" for flag in action.option_strings]
-        meaning = (action.help or "").replace("%%", "%").replace("|", r"\|")
-        rows.append(f"| {', '.join(names) or f'`{action.metavar}`'} | {meaning} |")
+        rows.append(f"| {', '.join(names) or f'`{action.metavar}`'} | {_escape(action.help)} |")
     return "\n".join(rows)
+
+
+def _escape(text: str | None) -> str:
+    """Return help text for a cell: flags and paths as code, nothing taken for Markdown."""
+    text = (text or "").replace("%%", "%").replace("|", r"\|")
+    return re.sub(r"(?<!`)(--[a-z][\w-]*|DIR/\S*|\w+=[\w.,=]+[\w])(?!`)", r"`\1`", text)
 
 
 def write_section(command: str) -> str:

@@ -22,7 +22,6 @@ true_class = 1
 # [numbers end]
 
 
-# [program]
 def run_the_program() -> tuple[torch.Tensor, torch.Tensor]:
     """Return the class probabilities and the gradient, as the library computes them."""
     distances = nearest_patch(patches, prototypes).distance
@@ -32,10 +31,6 @@ def run_the_program() -> tuple[torch.Tensor, torch.Tensor]:
     return log_answer[0].exp().detach(), gradient
 
 
-# [program end]
-
-
-# [paper]
 def write_it_out() -> tuple[torch.Tensor, torch.Tensor]:
     """Return the same by the formulas, with no automatic differentiation."""
     p1, p2 = prototypes.detach()
@@ -51,9 +46,6 @@ def write_it_out() -> tuple[torch.Tensor, torch.Tensor]:
     by_p1 = -1 / answer[a] * sim1 * (-c3[a] + below[a]) * (p1 - z1) / h1
     by_p2 = -1 / answer[a] * (1 - sim1) * sim2 * (-c2[a] + c1[a]) * (p2 - z2) / h2
     return answer, torch.stack([by_p1, by_p2])
-
-
-# [paper end]
 
 
 def main() -> None:

@@ -83,11 +83,13 @@ def test_seed_example_prints_what_the_concept_page_shows(capsys):
     assert "apart < 1e-12 True" in printed
 
 
-def test_seed_example_and_its_page_agree_on_the_markers():
+def test_seed_example_and_its_page_agree_on_what_is_shown():
     source = SEED_EXAMPLE.read_text(encoding="utf-8")
     markers = re.findall(r'^:(?:start-after|end-before): "(.+)"$', CONCEPT.read_text(), re.M)
-    assert len(markers) == 6
+    functions = re.findall(r"^:pyobject: (\w+)$", CONCEPT.read_text(), re.M)
+    assert len(markers) == len(functions) == 2
     assert all(source.count(f"{marker}\n") == 1 for marker in markers)
+    assert all(f"def {function}(" in source for function in functions)
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=page_name)
