@@ -86,7 +86,7 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        depth: int = 5,
+        depth: int = 6,
         *,
         backbone: str = "patch_cnn",
         weights: str | None = None,

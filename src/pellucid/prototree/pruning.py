@@ -21,6 +21,9 @@ from pellucid.prototree.topology import Topology
 _SAME_OUTPUT = 1e-6
 """Sibling leaves no further apart than this in any class may be merged: no answer changes more."""
 
+_ROUNDS = 3
+"""Leaf steps after each attempt; the leaves that stay were fitted before, so they move little."""
+
 
 @dataclass(frozen=True)
 class Pruning:
@@ -73,7 +76,7 @@ def prune(
 ) -> Pruning:
     """Remove uniform leaves, merge equal siblings, then prune by reduced error; changes ``tree``.
 
-    A uniform leaf goes, and after the merges any leaf goes, when, with the other leaves fitted
+    A uniform leaf goes, and after the merges any leaf, when, with the other leaves fitted
     again, neither the soft nor the greedy answer errs on more than ``tolerance`` of the images
     beyond what the tree erred on at the start. Leaves are tried in order of how many images they
     answer for, fewest first.
@@ -135,7 +138,8 @@ class _Candidate:
 
     def fitted(self, labels: Tensor) -> _Candidate:
         paths = path_log_probabilities(self.distances, self.topology)
-        return replace(self, counts=fit_leaves(self.counts, paths, labels))
+        counts = fit_leaves(self.counts, paths, labels, rounds=_ROUNDS)
+        return replace(self, counts=counts)
 
     def errors(self, labels: Tensor) -> tuple[int, int]:
         paths = path_log_probabilities(self.distances, self.topology)
@@ -195,19 +199,21 @@ def _equal_siblings(state: _Candidate, same: float) -> list[int]:
 def _reduced_error_pruning(
     state: _Candidate, labels: Tensor, limits: tuple[float, float]
 ) -> _Candidate:
-    # Leaves that answer for less than one image go in halves of the list, the rest one by one.
-    answered = state.fitted(labels).counts.sum(1)
-    idle = state.spared([leaf for leaf in answered.argsort().tolist() if answered[leaf] < 1])
-    while idle:
-        if (taken := _attempt(state, idle, labels, limits)) is not None:
+    """Remove the leaves that answer for the fewest images, many at a time while that is harmless.
+
+    Half of the leaves are tried first, then a quarter and so on; one by one, each leaf is tried
+    once. So there are about as many attempts as leaves that stay.
+    """
+    together = state.topology.leaves // 2
+    kept = 0
+    while True:
+        fewest_first = state.counts.sum(1).argsort(stable=True).tolist()
+        leaves = state.spared(fewest_first[kept : kept + together])
+        if not leaves:
+            return state
+        if (taken := _attempt(state, leaves, labels, limits)) is not None:
             state = taken
-            break
-        idle = idle[: len(idle) // 2]
-    shrinking = True
-    while shrinking and state.topology.leaves > 2:
-        shrinking = False
-        for leaf in state.counts.sum(1).argsort().tolist():
-            if (taken := _attempt(state, [leaf], labels, limits)) is not None:
-                state, shrinking = taken, True
-                break
-    return state
+        elif together > 1:
+            together //= 2
+        else:
+            kept += 1

@@ -66,7 +66,7 @@ class TreeRecipe:
     weights: str | None = None
     stage: int | None = None
     freeze_backbone: bool = False
-    depth: int = 5
+    depth: int = 6
     latent_channels: int = 64
     prototype_size: tuple[int, int] = (1, 1)
     epochs: int = 60
@@ -78,7 +78,7 @@ class TreeRecipe:
     backbone_learning_rate: float | None = None
     prototype_learning_rate: float | None = None
     augmentation: Augmentation = GENTLE
-    decoupled_weight_decay: float = 0.0
+    decoupled_weight_decay: float = 0.1
     class_constrained_projection: bool = True
     pruning_tolerance: float = 0.001
     top_k: int = 5
