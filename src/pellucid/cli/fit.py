@@ -151,7 +151,10 @@ def build_parser() -> Parser:
         "--prototype-learning-rate", type=number, metavar="R", help="(the learning rate)"
     )
     training.add_argument(
-        "--decoupled-weight-decay", type=number, metavar="R", help="of weights, not prototypes (0)"
+        "--decoupled-weight-decay",
+        type=number,
+        metavar="R",
+        help="of weights, not prototypes (0.1)",
     )
     return parser
 
