@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import pellucid
+from pellucid.cli.entry import COMMANDS
 
 SOURCE = Path(pellucid.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -130,8 +131,15 @@ def test_file_neither_evaluates_text_nor_imports_by_the_users_text(path):
     assert not names & {"eval", "exec", "__import__"}
 
 
-# What must start fast: each command line with --help, once there is a command line.
-HELP_COMMANDS: list[list[str]] = []
+# What must start fast: help of all kinds, of every command.
+HELP_COMMANDS: list[list[str]] = [
+    ["--help"],
+    ["--version"],
+    ["help"],
+    *([name, "--help"] for name in COMMANDS),
+    *(["help", name] for name in COMMANDS),
+    ["data", "check", "--help"],
+]
 _HELP = """
 from pellucid.cli import main
 try:

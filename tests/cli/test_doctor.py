@@ -15,7 +15,7 @@ def _names(requirements: list[str]) -> set[str]:
 
 
 def test_doctor_knows_every_required_package():
-    needed_elsewhere = {"jsonargparse", "matplotlib"} - set(doctor.REQUIRED)
+    needed_elsewhere = {"matplotlib"} - set(doctor.REQUIRED)
     assert _names(PYPROJECT["dependencies"]) - needed_elsewhere == set(doctor.REQUIRED)
 
 

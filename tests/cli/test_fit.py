@@ -320,6 +320,31 @@ def test_fit_resume_after_the_data_changed_is_refused(pellucid, tmp_path, monkey
     assert "the data has changed" in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--backbone", "resnet81"], 2, "--backbone must be .*got 'resnet81'"),
+        (["--stage", "2"], 2, "--stage must be None for backbone 'patch_cnn', got 2"),
+        (["--weights", "hub"], 2, "got 'hub': none are published"),
+        (["--weights", "none.safetensors"], 3, "existing file, got .*none.safetensors"),
+        (["--weights", "none.pth", "--backbone", "resnet18"], 3, "existing file, got .*none.pth"),
+        (["--device", "gpu"], 2, "--device must be available"),
+    ],
+)
+def test_fit_wrong_backbone_or_device_is_refused_before_the_data_is_read(
+    pellucid, tmp_path, monkeypatch, options, code, message
+):
+    def read(*_, **__):
+        raise AssertionError("the data was read")
+
+    monkeypatch.setattr("pellucid.cli.fit_run.load_settings_data", read)
+    monkeypatch.chdir(tmp_path)
+    outcome = pellucid("fit", "digits", *QUICK, *options)
+    assert outcome.code == code
+    assert re.search(message, outcome.err), outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_fit_diverged_keeps_the_last_good_state_and_exits_4(
     pellucid, photos, tmp_path, monkeypatch
 ):

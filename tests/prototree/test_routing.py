@@ -239,3 +239,12 @@ def test_path_margin_depth_12_is_positive_and_finite():
     margin = path_margin(distances, greedy_leaf(distances, topology), topology)
     assert (margin > 0).all()
     assert (margin < math.inf).all()
+
+
+def test_path_log_probabilities_after_inference_can_be_trained():
+    topology = Topology.from_nested((0, ((1, 2), ((3, (4, 5)), 6))))  # asked for nowhere else
+    distances = torch.rand(2, topology.branches, requires_grad=True)
+    with torch.inference_mode():
+        path_log_probabilities(torch.rand(2, topology.branches), topology)
+    path_log_probabilities(distances, topology).sum().backward()
+    assert distances.grad is not None

@@ -102,7 +102,7 @@ def build_parser() -> Parser:
     )
 
     tree = parser.add_argument_group("the tree")
-    tree.add_argument("--depth", type=integer, metavar="N", help="before pruning, 1 to 16 (5)")
+    tree.add_argument("--depth", type=integer, metavar="N", help="before pruning, 1 to 16 (6)")
     tree.add_argument(
         "--backbone", metavar="NAME", help="patch_cnn (default; small patches) or a timm model"
     )

@@ -9,10 +9,12 @@ from typing import Any
 
 from pellucid import __version__
 from pellucid._checks import DataError, PellucidError
+from pellucid.backbones import create_backbone
 from pellucid.cli.output import printable
 from pellucid.data import LabelledData
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation, evaluate_tree
-from pellucid.prototree import FittedTree
+from pellucid.prototree import FittedTree, TreeRecipe
+from pellucid.prototree.classifier import choose_device
 from pellucid.prototree.tree_run import (
     TreeRun,
     TreeSettings,
@@ -62,7 +64,10 @@ def fit_run(
     """
     started = time.perf_counter()
     tell = notify or _say_nothing
-    check_free(out)  # before the data, which may take minutes to read
+    # Before the data, which may take minutes to read.
+    check_free(out)
+    choose_device(settings.device)
+    check_backbone(settings)
     data = load_settings_data(settings, quiet=quiet)
     _warn_about(data, warn or tell)
     run = TreeRun.create(settings, data, out)
@@ -76,6 +81,33 @@ def fit_run(
         if not isinstance(error, KeyboardInterrupt):
             run.discard_if_untrained()
         raise
+
+
+def check_backbone(settings: TreeSettings) -> None:
+    """Refuse an unknown backbone or missing weights, as far as can be told without much work.
+
+    Raises:
+        UsageError: the backbone is unknown, or cannot have that stage or those weights.
+        DataError: there is no such weights file, or (of ``patch_cnn``) it does not fit.
+    """
+    recipe = settings.recipe
+    if recipe.weights not in (None, "hub") and not Path(recipe.weights).is_file():
+        raise DataError(
+            f"weights must be 'hub' or an existing file, got {recipe.weights!r}. Give a "
+            ".safetensors file, or leave --weights out to start from random ones."
+        )
+    if recipe.backbone != TreeRecipe.backbone:
+        import timm
+
+        if timm.is_model(recipe.backbone.split(".")[0]):
+            return  # large ones take long to build, and fit only images of a known size
+    # Our own is built in no time; of an unknown name this says what there is.
+    create_backbone(
+        recipe.backbone,
+        image_size=settings.image_size or (64, 64),
+        weights=recipe.weights,
+        stage=recipe.stage,
+    )
 
 
 def resume_run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pellucid._checks import UsageError, check_choice
+from pellucid._checks import DataError, UsageError, check_choice, check_integer, did_you_mean
 from pellucid.data import (
     Augmentation,
     InMemoryImages,
@@ -22,14 +24,20 @@ from pellucid.data import (
     load_data,
     split_images,
 )
+from pellucid.data.load import check_image_size
 from pellucid.data.pictures import read_picture, resize_picture
 from pellucid.prototree.explanation import Explanation, explain
-from pellucid.prototree.fitted import load_tree, read_extra, save_tree
+from pellucid.prototree.fitted import FittedTree, load_tree, read_extra, save_tree
 from pellucid.prototree.fitting import fit_tree
 from pellucid.prototree.recipe import TreeRecipe
+from pellucid.runs import Run
 
 ArrayImages = Any
 """Images as an array: (n, h, w), (n, h, w, channels), (n, channels, h, w) or (n, features)."""
+
+_BATCH = 256
+_TEST_FRACTION = 0.2
+_KEPT_ATTRIBUTES = ("value_range_", "n_features_in_", "n_iter_", "held_out_")
 
 
 class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
@@ -38,7 +46,13 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
     Images come as arrays of shape (n, height, width), (n, height, width, 1 or 3) or
     (n, 1 or 3, height, width). Rows of a two-dimensional array are grey images too: square if the
     number of features is a square, else one pixel high. uint8 arrays are taken as they are; other
-    numbers are stretched so that the range seen in ``fit`` becomes black to white.
+    numbers are stretched so that the range seen in ``fit`` becomes black to white. After a fit on
+    uint8 arrays or on files, other numbers must be in [0, 1].
+
+    Of scikit-learn's estimator checks none is expected to fail: a table of numbers is a set of
+    grey images. Two do not run everywhere: ``check_array_api_input``, because only arrays that
+    numpy can hold are taken, and the part of ``check_classifier_data_not_an_array`` that needs
+    pandas. Nothing in the checks is an image, so images are tested apart.
 
     Args:
         depth: Depth of the full tree before pruning, 1 to 16.
@@ -72,7 +86,7 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        depth: int = 5,
+        depth: int = 6,
         *,
         backbone: str = "patch_cnn",
         weights: str | None = None,
@@ -116,26 +130,30 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
             UsageError: an argument is out of range.
             DataError: the images cannot be used.
         """
-        check_choice("routing", self.routing, ("greedy", "distributed"))
-        recipe = self._recipe()
+        self._check_routing()
+        recipe, seed, device = self._recipe(), self._seed, choose_device(self.device)
+        size = check_image_size(self.image_size)
+        for earlier in ("fitted_", "value_range_", "n_features_in_", "held_out_"):
+            vars(self).pop(earlier, None)
         if isinstance(X, str | Path):
+            if y is not None:
+                raise UsageError(
+                    f"y must be left out where X is a folder or a name, got {type(y).__name__}. "
+                    "The folders' names are the labels."
+                )
             data = load_data(
                 X,
-                image_size=self.image_size,
-                seed=self._seed,
+                image_size=size,
+                seed=seed,
                 validation_fraction=self.validation_fraction,
+                test_fraction=_TEST_FRACTION,
                 quiet=not self.verbose,
             )
             classes = np.asarray(data.images.class_names)
+            self.held_out_ = {"seed": seed, "test_fraction": _TEST_FRACTION}
         else:
-            data, classes = self._wrap(X, y)
-        fit = fit_tree(
-            data,
-            recipe,
-            seed=self._seed,
-            device=choose_device(self.device),
-            quiet=not self.verbose,
-        )
+            data, classes = self._wrap(X, y, size or (32, 32))
+        fit = fit_tree(data, recipe, seed=seed, device=device, quiet=not self.verbose)
         self.classes_ = classes
         self.fitted_ = fit.fitted
         self.history_ = fit.training.history
@@ -150,27 +168,35 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: ArrayImages) -> np.ndarray:
         """Return class probabilities (n, classes): of the greedy leaf, or of the whole mixture."""
         check_is_fitted(self)
-        pixels = self._pixels(X)
-        tree, rows = self.fitted_.tree.eval(), []
-        with torch.inference_mode():
-            for part in pixels.split(256):
-                answers = tree.answer(self.fitted_.normalization(part.to(self.fitted_.device)))
-                if self.routing == "greedy":
-                    rows.append(tree.leaf_log_distributions()[answers.greedy_leaf].exp())
-                else:
-                    rows.append(answers.log_probabilities.exp())
-        probabilities = torch.cat(rows).double().cpu().numpy()
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
+        return self._probabilities(self._pixels(X).split(_BATCH))
 
     def score(self, X: ArrayImages | str | Path, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the accuracy on (X, y), or on the test images of a folder or built-in set."""
+        """Return the accuracy on (X, y), or on the test images of a folder or built-in set.
+
+        The images of a folder are split as they were for ``fit``, so none of those that it was
+        trained on counts.
+
+        Raises:
+            DataError: the folder has no test images, or a class that the tree does not know.
+        """
+        check_is_fitted(self)
         if not isinstance(X, str | Path):
             return super().score(X, y, sample_weight)
-        check_is_fitted(self)
-        data = load_data(X, image_size=self.fitted_.image_size, quiet=not self.verbose)
-        pixels = data.images.read(data.splits.test).numpy()
-        labels = np.asarray(data.images.class_names)[data.images.labels[data.splits.test].numpy()]
-        return float((self.predict(pixels).astype(str) == labels).mean())
+        held_out = {"seed": self._seed, "test_fraction": _TEST_FRACTION}
+        held_out |= getattr(self, "held_out_", {})
+        data = load_data(X, image_size=self.fitted_.image_size, quiet=not self.verbose, **held_out)
+        known = [str(label) for label in self.classes_]
+        for name in data.images.class_names:
+            if name not in known:
+                guess = did_you_mean(name, known) or "Rename or remove its folder."
+                raise DataError(f"class {name!r} of {X} is none of the tree's classes. {guess}")
+        test = data.splits.test
+        if len(test) == 0:
+            raise DataError(f"{X} has no test images to score. Give one with a folder 'test'.")
+        answers = self._probabilities(data.images.read(part) for part in test.split(_BATCH))
+        predicted = np.asarray(known)[answers.argmax(axis=1)]
+        labels = np.asarray(data.images.class_names)[data.images.labels[test].numpy()]
+        return float((predicted == labels).mean())
 
     def explain(self, image: ArrayImages | Image.Image | str | Path) -> Explanation:
         """Return why one image is answered as it is.
@@ -182,40 +208,75 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(image, str | Path):
             image = read_picture(Path(image))
         if isinstance(image, Image.Image):
-            image = np.asarray(resize_picture(image.convert("RGB"), self.fitted_.image_size))
-        pixels = self._pixels(np.asarray(image)[None])
-        return explain(self.fitted_, self.fitted_.normalization(pixels))[0]
+            picture = resize_picture(image.convert("RGB"), self.fitted_.image_size)
+            pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+        else:
+            pixels = self._pixels(np.asarray(image)[None])
+        moved = pixels.to(self.fitted_.device)
+        return explain(self.fitted_, self.fitted_.normalization(moved))[0]
 
     def save(self, path: str | Path) -> None:
-        """Write the estimator as one safetensors file."""
+        """Write the estimator as one safetensors file, without the history of its training.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
         check_is_fitted(self)
-        parameters = {k: v for k, v in self.get_params().items() if k != "augmentation"}
         extra = {
-            "parameters": parameters,
+            "parameters": {name: _to_plain(v) for name, v in self.get_params().items()},
             "classes": self.classes_.tolist(),
-            "value_range": getattr(self, "value_range_", None),
-            "n_features_in": getattr(self, "n_features_in_", None),
+            "classes_dtype": self.classes_.dtype.str,
+            "attributes": {
+                name: vars(self)[name] for name in _KEPT_ATTRIBUTES if name in vars(self)
+            },
         }
         save_tree(self.fitted_, path, extra=extra)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote, or the ``model.safetensors`` of a run."""
+        """Read what `save` wrote, or the ``model.safetensors`` of a run; it answers on the CPU.
+
+        Raises:
+            DataError: the file is missing, damaged or not a Pellucid tree.
+        """
         fitted = load_tree(path)
         extra = read_extra(path)
-        estimator = cls(**extra.get("parameters", {"backbone": fitted.recipe.backbone}))
+        parameters = extra.get("parameters") or _parameters_of(fitted)
+        if isinstance(parameters.get("image_size"), list):
+            parameters["image_size"] = tuple(parameters["image_size"])
+        if isinstance(parameters.get("augmentation"), dict):
+            parameters["augmentation"] = Augmentation(**parameters["augmentation"])
+        estimator = cls(**parameters)
         estimator.fitted_ = fitted
-        estimator.classes_ = np.asarray(extra.get("classes", fitted.class_names))
-        if extra.get("value_range") is not None:
-            estimator.value_range_ = tuple(extra["value_range"])
-        if extra.get("n_features_in") is not None:
-            vars(estimator)["n_features_in_"] = extra["n_features_in"]
+        estimator.classes_ = np.asarray(
+            extra.get("classes", fitted.class_names), dtype=extra.get("classes_dtype")
+        )
+        vars(estimator).update(extra.get("attributes") or _held_out_beside(Path(path)))
         estimator.history_ = ()
         return estimator
 
     @property
     def _seed(self) -> int:
-        return 0 if self.random_state is None else int(self.random_state)
+        if self.random_state is None:
+            return 0
+        return check_integer("random_state", self.random_state, low=0, high=2**32 - 1)
+
+    def _check_routing(self) -> None:
+        check_choice("routing", self.routing, ("greedy", "distributed"))
+
+    def _probabilities(self, batches: Iterable[Tensor]) -> np.ndarray:
+        """Return class probabilities of uint8 pixels of the network's size."""
+        self._check_routing()
+        tree, rows = self.fitted_.tree.eval(), []
+        with torch.inference_mode():
+            for pixels in batches:
+                answers = tree.answer(self.fitted_.normalization(pixels.to(self.fitted_.device)))
+                if self.routing == "greedy":
+                    rows.append(tree.leaf_log_distributions()[answers.greedy_leaf].exp())
+                else:
+                    rows.append(answers.log_probabilities.exp())
+        probabilities = torch.cat(rows).double().cpu().numpy()
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
 
     def _recipe(self) -> TreeRecipe:
         chosen = {
@@ -231,7 +292,9 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
             **{name: value for name, value in chosen.items() if value is not None},
         )
 
-    def _wrap(self, X: ArrayImages, y: Any) -> tuple[LabelledData, np.ndarray]:
+    def _wrap(
+        self, X: ArrayImages, y: Any, size: tuple[int, int]
+    ) -> tuple[LabelledData, np.ndarray]:
         # Rows of features are counted by scikit-learn; pictures of any size will be resized.
         X, y = validate_data(self, X, y, ensure_2d=np.asarray(X).ndim <= 2, allow_nd=True)
         check_classification_targets(y)
@@ -242,7 +305,7 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
             )
         if X.dtype != np.uint8:
             self.value_range_ = float(X.min()), float(X.max())
-        pixels = self._resized(X)
+        pixels = self._resized(X, size)
         images = InMemoryImages(
             pixels,
             labels=torch.from_numpy(labels.astype(np.int64)),
@@ -259,13 +322,13 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
         return LabelledData(name="array", images=images, splits=splits), classes
 
     def _pixels(self, X: ArrayImages) -> Tensor:
-        if hasattr(self, "n_features_in_"):
+        if hasattr(self, "n_features_in_") and np.asarray(X).ndim == 2:
             X = validate_data(self, X, reset=False)
         else:
             X = check_array(X, ensure_2d=False, allow_nd=True)
-        return self._resized(X)
+        return self._resized(X, self.fitted_.image_size)
 
-    def _resized(self, X: np.ndarray) -> Tensor:
+    def _resized(self, X: np.ndarray, size: tuple[int, int]) -> Tensor:
         """Return uint8 pixels (n, 3, height, width) of the network's size."""
         if X.ndim == 1 or X.ndim > 4:
             raise UsageError(
@@ -283,9 +346,13 @@ class ProtoTreeClassifier(ClassifierMixin, BaseEstimator):
             raise UsageError(f"X must have 1 or 3 channels, got shape {X.shape}. Convert to RGB.")
         if X.dtype != np.uint8:
             low, high = getattr(self, "value_range_", (0.0, 1.0))
+            if not hasattr(self, "value_range_") and (X.min() < 0 or X.max() > 1):
+                raise UsageError(
+                    f"X must be uint8 or numbers in [0, 1], as this tree was fitted on uint8 "
+                    f"images, got {X.dtype} from {X.min():g} to {X.max():g}. Use X.astype('uint8')."
+                )
             X = np.clip((X.astype(np.float64) - low) * (255 / max(high - low, 1e-300)), 0, 255)
         values = torch.from_numpy(np.ascontiguousarray(X)).float()
-        size = self.fitted_.image_size if hasattr(self, "fitted_") else _size(self.image_size)
         if tuple(values.shape[2:]) != size:
             values = interpolate(values, size, mode="bilinear", antialias=True)
         return values.round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1).contiguous()
@@ -311,10 +378,34 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int]:
-    if image_size is None:
-        return 32, 32
-    if isinstance(image_size, int):
-        return image_size, image_size
-    height, width = image_size
-    return height, width
+def _to_plain(value: Any) -> Any:
+    """Return a parameter as JSON can hold it."""
+    if isinstance(value, Augmentation):
+        return asdict(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
+
+
+def _parameters_of(fitted: FittedTree) -> dict[str, Any]:
+    """Return the parameters that would train such a tree again, as far as there are any."""
+    names = (
+        "depth",
+        "backbone",
+        "weights",
+        "epochs",
+        "learning_rate",
+        "batch_size",
+        "augmentation",
+    )
+    parameters = {name: getattr(fitted.recipe, name) for name in names}
+    return {**parameters, "image_size": fitted.image_size}
+
+
+def _held_out_beside(path: Path) -> dict[str, Any]:
+    """Return the attributes that a run's configuration tells, if the file lies in a run."""
+    try:
+        config = Run.open(path.parent).config
+        return {"held_out_": {name: config[name] for name in ("seed", "test_fraction")}}
+    except (DataError, KeyError):
+        return {}

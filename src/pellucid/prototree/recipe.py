@@ -66,7 +66,7 @@ class TreeRecipe:
     weights: str | None = None
     stage: int | None = None
     freeze_backbone: bool = False
-    depth: int = 5
+    depth: int = 6
     latent_channels: int = 64
     prototype_size: tuple[int, int] = (1, 1)
     epochs: int = 60

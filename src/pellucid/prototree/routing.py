@@ -86,7 +86,8 @@ def _columns(wanted: np.ndarray) -> Columns:
     first, last = int(wanted[0]), int(wanted[-1])
     if np.array_equal(wanted, np.arange(first, last + 1)):
         return slice(first, last + 1)
-    return torch.from_numpy(wanted)
+    with torch.inference_mode(False):  # a cached tensor must serve training too
+        return torch.from_numpy(wanted)
 
 
 def distributed(
