@@ -188,7 +188,7 @@ def run(given: Sequence[str]) -> int:
                 created=folder.append,
             )
     diverged = result["status"] == "diverged"
-    is_model = not diverged or result["best_epoch"] >= 0
+    is_model = not diverged or result["best_epoch"] is not None
     if values.json:
         print_json(result)
     elif is_model:

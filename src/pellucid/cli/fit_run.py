@@ -304,7 +304,7 @@ def summarize(
         "backbone": fitted.recipe.backbone,
         "image_size": list(fitted.image_size),
         "epochs": len(figures.metrics),
-        "best_epoch": figures.best_epoch,
+        "best_epoch": figures.best_epoch if figures.best_epoch >= 0 else None,
         "seed": run.settings.seed,
         "seconds": round(figures.seconds, 3),
         "report": str(page) if page is not None else None,
