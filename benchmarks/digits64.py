@@ -378,9 +378,11 @@ def render_table(folder: Path) -> str:
         lines.append("- Everyone was tested on the same pixels (one SHA-256 over all of them).")
     else:
         lines.append("- **The test pixels were not the same for all** (different SHA-256).")
-    if "pellucid" in documents:
-        recipe = next(iter(documents["pellucid"]["seeds"].values()))["recipe"]
-        lines.append(f"- Pellucid's default: `{recipe}`.")
+    for variant, document in documents.items():
+        if "remark" in document:
+            lines.append(f"- {variant}: {document['remark']}")
+    recipes = [s.get("recipe") for s in documents.get("pellucid", {"seeds": {}})["seeds"].values()]
+    lines += [f"- Pellucid in the work: `{recipe}`." for recipe in recipes[:1] if recipe]
     machines: dict[str, list[str]] = {}
     for variant, document in documents.items():
         machines.setdefault(machine_line(document["machine"]), []).append(variant)

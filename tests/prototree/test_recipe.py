@@ -39,7 +39,7 @@ LABELS = torch.arange(12) % 3
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depth": 0}, r"depth must be an integer in \[1, 16\], got 0. Use depth=5"),
+        ({"depth": 0}, r"depth must be an integer in \[1, 16\], got 0. Use depth=6"),
         ({"depth": 17}, r"depth must be an integer in \[1, 16\], got 17"),
         ({"latent_channels": 0}, r"latent_channels must be an integer >= 1, got 0"),
         ({"epochs": 0}, r"epochs must be an integer >= 1, got 0"),

@@ -27,7 +27,7 @@ from pellucid.prototree.tree_run import (
 from pellucid.reports.page import write_report
 from pellucid.reports.prototype_files import write_prototypes
 from pellucid.reports.run_pictures import picture_prototypes
-from pellucid.reports.run_report import RunFigures, make_tree_report
+from pellucid.reports.run_report import RunFigures, list_warnings, make_tree_report
 
 REPORT_FILE = "report.html"
 _PROBLEMS_TOLD = 20
@@ -307,6 +307,7 @@ def summarize(
         "best_epoch": figures.best_epoch if figures.best_epoch >= 0 else None,
         "seed": run.settings.seed,
         "seconds": round(figures.seconds, 3),
+        "cautions": list(list_warnings(fitted, data, figures)),
         "report": str(page) if page is not None else None,
     }
 

@@ -50,6 +50,7 @@ def describe_result(result: Mapping[str, Any], *, fitted_now: bool = True) -> li
         f"before pruning), {_count(result['leaves'], 'leaf', 'leaves')}; "
         f"{result['seconds']:.0f} seconds.",
     ]
+    lines += [f"caution: {caution}" for caution in result.get("cautions", ())]
     if fitted_now:
         where = shlex.quote(str(result["run"]))
         lines.append("")

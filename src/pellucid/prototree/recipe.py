@@ -84,7 +84,7 @@ class TreeRecipe:
     top_k: int = 5
 
     def __post_init__(self) -> None:
-        check_integer("depth", self.depth, low=1, high=16, remedy="Use depth=5 for 31 prototypes.")
+        check_integer("depth", self.depth, low=1, high=16, remedy="Use depth=6: 63 prototypes.")
         check_integer("latent_channels", self.latent_channels, low=1)
         check_integer("epochs", self.epochs, low=1)
         if self.warm_up_epochs is None:
