@@ -65,7 +65,7 @@ def test_clone_has_the_parameters_and_no_tree(fitted):
     again = clone(fitted.__class__(depth=3, augmentation=augmentation))
     assert again.get_params()["depth"] == 3
     assert again.augmentation == augmentation
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
         again.predict(np.zeros((1, 8, 8)))
 
 
@@ -308,7 +308,7 @@ def test_load_of_a_run_answers_and_scores_on_its_test_images(folder, tmp_path):
 
 
 def test_save_before_fit_is_refused(tmp_path):
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
         quick().save(tmp_path / "tree.safetensors")
 
 

@@ -183,7 +183,7 @@ def test_read_extra_damaged_file_is_refused(tmp_path, content):
     path = tmp_path / "tree.safetensors"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="is not a tree that Pellucid wrote"):
         read_extra(path)
 
 
