@@ -162,3 +162,11 @@ def test_fit_leaves_clean_paths_find_each_leaf_its_class():
     paths = torch.log_softmax(20.0 * torch.nn.functional.one_hot(labels, 4).double(), 1)
     fitted = fit_leaves(torch.zeros(4, 4, dtype=torch.float64), paths, labels)
     assert leaf_log_distributions(fitted).argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_update_counts_into_the_counts_themselves_gives_the_same():
+    generator = torch.Generator().manual_seed(0)
+    counts, start, new = (torch.rand(4, 3, generator=generator) for _ in range(3))
+    expected = update_counts(counts, start, new, batches=5)
+    assert update_counts(counts, start, new, batches=5, out=counts) is counts
+    assert torch.equal(counts, expected)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pellucid.prototree import nearest_patch as module
-from pellucid.prototree.nearest_patch import nearest_patch
+from pellucid.prototree.nearest_patch import nearest_patch, nearest_patch_of_some
 
 
 def naive(patches: torch.Tensor, prototypes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,6 +97,28 @@ def test_nearest_patch_nan_is_passed_on():
     distance = nearest_patch(patches, prototypes).distance
     assert distance[0].isnan().all()
     assert distance[1].isfinite().all()
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17])
+def test_nearest_patch_any_number_of_prototypes_gives_each_its_own(count):
+    patches, prototypes = uniform(3, 5, 4), uniform(count, 4, seed=24)
+    found = nearest_patch(patches, prototypes)
+    distance, position = naive(patches, prototypes)
+    torch.testing.assert_close(found.distance, distance)
+    assert torch.equal(found.position, position)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("entries", [1, 100, 1 << 19])
+def test_nearest_patch_of_some_equals_those_of_all(monkeypatch, dtype, entries):
+    monkeypatch.setattr(module, "_PRODUCT_ENTRIES", entries)
+    patches, prototypes = mixed_case(dtype)
+    chosen = torch.tensor([[0, 7, 3], [1, 1, 2], [2, 6, 0], [5, 4, 3], [0, 1, 2], [7, 7, 7]])
+    found = nearest_patch_of_some(patches, prototypes, chosen)
+    all_of_them = nearest_patch(patches, prototypes)
+    torch.testing.assert_close(found.distance, all_of_them.distance.gather(1, chosen))
+    assert torch.equal(found.position, all_of_them.position.gather(1, chosen))
+    assert found.distance[0, 0] == 0  # near pairs are exact here too
 
 
 # ---------------------------------------------------------------- ties
@@ -251,3 +273,11 @@ def test_nearest_patch_many_near_pairs_chunked_by_differences_are_bit_equal(monk
     chunked = nearest_patch(patches, prototypes)
     assert torch.equal(chunked.distance, plain.distance)
     assert torch.equal(chunked.position, plain.position)
+
+
+@pytest.mark.parametrize("positions", [1, 9, 40_000])
+def test_order_by_position_equals_stable_argsort(positions):
+    generator = torch.Generator().manual_seed(23)
+    position = torch.randint(positions, (5, 300), generator=generator)
+    order = module._order_by_position(position, positions)
+    assert torch.equal(order, position.argsort(dim=1, stable=True))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,6 +22,10 @@ _CANCELLATION = 1e-3
 
 _PRODUCT_ENTRIES = 1 << 19
 """Entries of the matrix product held at a time: small enough to be reduced while still in cache."""
+
+_COLUMNS = 16
+"""The product's columns are filled up to a multiple of this: a matrix product whose width is no
+multiple of the vector length takes up to a sixth longer."""
 
 _DIFFERENCE_ENTRIES = 1 << 22
 """Entries of ``z - P`` held at a time; like the above it bounds memory and changes no value."""
@@ -55,56 +60,115 @@ def nearest_patch(
         patches: Latent patches, float32 or float64.
         prototypes: One row a prototype, same dtype and device.
     """
-    distance, position = _NearestPatch.apply(patches, prototypes)  # type: ignore[misc]
+    kept = torch.is_grad_enabled() and (patches.requires_grad or prototypes.requires_grad)
+    distance, position = _NearestPatch.apply(patches, prototypes, kept)  # type: ignore[misc]
     return NearestPatch(distance, position)
+
+
+@torch.no_grad()
+def nearest_patch_of_some(
+    patches: Float[Tensor, "batch positions dim"],
+    prototypes: Float[Tensor, "prototypes dim"],
+    chosen: Int[Tensor, "batch chosen"],
+) -> NearestPatch:
+    """Return `nearest_patch` for the prototypes that each image names, without gradients.
+
+    Args:
+        patches: Latent patches, float32 or float64.
+        prototypes: One row a prototype.
+        chosen: For each image the prototypes to compare it with.
+
+    Returns:
+        Distance and position of each pair, shape (batch, chosen).
+    """
+    return NearestPatch(*_measure(patches, prototypes, chosen)[:2])
+
+
+def _measure(
+    patches: Tensor,
+    prototypes: Tensor,
+    chosen: Tensor | None = None,
+    *,
+    table: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return distance, position, and which pairs were near enough to be computed again.
+
+    Args:
+        patches: Shape (batch, positions, dim).
+        prototypes: Shape (prototypes, dim).
+        chosen: For each image the prototypes to compare it with; None takes all.
+        table: Receives the patches in contiguous rows.
+    """
+    batch, positions, dim = patches.shape
+    count = len(prototypes) if chosen is None else chosen.shape[1]
+    patch_norms = patches.new_empty(batch, positions)
+    prototype_norms = torch.linalg.vector_norm(prototypes, dim=1).square_()
+    columns = -(-len(prototypes) // _COLUMNS) * _COLUMNS
+    twice = prototypes.new_empty(columns, dim)
+    torch.mul(prototypes, 2, out=twice[: len(prototypes)])
+    twice[len(prototypes) :].zero_()
+    if chosen is not None:
+        columns = count
+    squared = patches.new_empty(batch, count)
+    position = torch.empty(squared.shape, dtype=torch.int64, device=patches.device)
+    near = torch.empty(squared.shape, dtype=torch.bool, device=patches.device)
+    step = min(batch, max(1, _PRODUCT_ENTRIES // max(1, columns * positions)))
+    step = -(-batch // max(1, -(-batch // max(1, step))))  # chunks of one size
+    buffer = patches.new_empty(step, positions, columns)
+    needed = table is None and not patches.is_contiguous()
+    spare = patches.new_empty(step if needed else 0, positions, dim)
+    for start in range(0, batch, step):
+        part = slice(start, start + step)
+        own = patches[part]
+        if not own.is_contiguous():
+            if own.device.type == "cpu":
+                # Read once in the order of memory: the copy jumps, and without this it waits for
+                # each number to arrive, which takes more than twice as long.
+                own.sum()
+            own = (spare[: len(own)] if table is None else table[part]).copy_(own)
+        # Norms without a temporary of the patches' own size.
+        patch_norms[part] = torch.linalg.vector_norm(own, dim=2).square_()
+        product, norms = buffer[: len(own)], prototype_norms
+        if chosen is None:
+            torch.mm(own.view(-1, dim), twice.T, out=product.view(-1, columns))
+        else:
+            torch.bmm(own, twice[chosen[part]].transpose(1, 2), out=product)
+            norms = prototype_norms[chosen[part]]
+        # 2 z.P - ||z||^2; taking ||P||^2 off does not change which patch is nearest.
+        product -= patch_norms[part, :, None]
+        greatest, where = (found[:, :count] for found in _greatest(product))
+        part_squared = norms - greatest
+        scale = patch_norms[part].gather(1, where) + norms
+        part_near = part_squared < _CANCELLATION * scale
+        squared[part], position[part], near[part] = part_squared, where, part_near
+        if part_near.any():
+            own_chosen = None if chosen is None else chosen[part]
+            squared[part][part_near], position[part][part_near] = _refine(
+                product, own, prototypes, scale, part_near, own_chosen
+            )
+    return squared.clamp_min_(0).sqrt_(), position, near
 
 
 class _NearestPatch(torch.autograd.Function):
     """Keeps a number a pair for the backward pass, never one a pair and position."""
 
     @staticmethod
-    def forward(ctx: Any, patches: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
-        batch, positions, dim = patches.shape
-        patch_norms = patches.new_empty(batch, positions)
-        prototype_norms = torch.linalg.vector_norm(prototypes, dim=1).square_()
-        twice = (2 * prototypes).T
-        squared = patches.new_empty(batch, len(prototypes))
-        position = torch.empty(squared.shape, dtype=torch.int64, device=patches.device)
-        near = torch.empty(squared.shape, dtype=torch.bool, device=patches.device)
-        step = min(batch, max(1, _PRODUCT_ENTRIES // max(1, len(prototypes) * positions)))
-        buffer = patches.new_empty(step * positions, len(prototypes))
-        kept = any(ctx.needs_input_grad)
-        table = patches.new_empty(batch if kept else step, positions, dim)
-        for start in range(0, batch, step):
-            part = slice(start, start + step)
-            own = patches[part]
-            own = (table[part] if kept else table[: len(own)]).copy_(own)
-            rows = own.view(-1, dim)
-            # Norms without a temporary of the patches' own size.
-            patch_norms[part] = torch.linalg.vector_norm(own, dim=2).square_()
-            product = torch.mm(rows, twice, out=buffer[: len(rows)])
-            # 2 z.P - ||z||^2; taking ||P||^2 off does not change which patch is nearest.
-            product = product.view(-1, positions, len(prototypes))
-            product -= patch_norms[part, :, None]
-            greatest, where = _greatest(product)
-            part_squared = prototype_norms - greatest
-            scale = patch_norms[part].gather(1, where) + prototype_norms
-            part_near = part_squared < _CANCELLATION * scale
-            squared[part], position[part], near[part] = part_squared, where, part_near
-            if part_near.any():
-                squared[part][part_near], position[part][part_near] = _refine(
-                    product, own, prototypes, scale, part_near
-                )
-        distance = squared.clamp_min_(0).sqrt_()
+    def forward(ctx: Any, patches: Tensor, prototypes: Tensor, kept: bool) -> tuple[Tensor, Tensor]:
+        table = None
+        if kept and not patches.is_contiguous():
+            table = patches.new_empty(patches.shape)
+        distance, position, near = _measure(patches, prototypes, table=table)
         ctx.mark_non_differentiable(position)
-        ctx.save_for_backward(table, prototypes, distance, position, near)
+        if kept:
+            rows = patches if table is None else table
+            ctx.save_for_backward(rows, prototypes, distance, position, near)
         return distance, position
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad: Tensor, _: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
+    ) -> tuple[Tensor | None, Tensor | None, None]:
         patches, prototypes, distance, position, near = ctx.saved_tensors
         batch, positions, dim = patches.shape
         rows = patches.reshape(batch * positions, dim)
@@ -114,7 +178,7 @@ class _NearestPatch(torch.autograd.Function):
         far_weight = weight.masked_fill(near, 0)
         grad_patches = grad_prototypes = None
         if ctx.needs_input_grad[0]:
-            grad_patches = _scatter_difference(rows, prototypes, row, far_weight)
+            grad_patches = _scatter_difference(patches, prototypes, position, far_weight)
         if ctx.needs_input_grad[1]:
             pulled = torch.nn.functional.embedding_bag(
                 row.T.contiguous(), rows, per_sample_weights=far_weight.T.contiguous(), mode="sum"
@@ -131,7 +195,7 @@ class _NearestPatch(torch.autograd.Function):
                 grad_prototypes.index_add_(0, k, pull, alpha=-1)
         if grad_patches is not None:
             grad_patches = grad_patches.view(batch, positions, dim)
-        return grad_patches, grad_prototypes
+        return grad_patches, grad_prototypes, None
 
 
 def _greatest(product: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,22 +210,45 @@ def _greatest(product: Tensor) -> tuple[Tensor, Tensor]:
     return value.view(batch, prototypes), where.view(batch, prototypes)
 
 
-def _scatter_difference(rows: Tensor, prototypes: Tensor, row: Tensor, weight: Tensor) -> Tensor:
-    """Return ``sum over (b, k) of weight * (rows[row] - prototypes[k])``, added up at ``row``."""
-    flat_row, flat_weight = row.flatten(), weight.flatten()
-    order = flat_row.argsort(stable=True)
-    prototype = torch.arange(row.shape[1], device=row.device).repeat(row.shape[0])[order]
-    counts = torch.bincount(flat_row, minlength=len(rows))
-    offsets = counts.cumsum(0) - counts
+def _scatter_difference(
+    patches: Tensor, prototypes: Tensor, position: Tensor, weight: Tensor
+) -> Tensor:
+    """Return ``sum over k of weight * (patches - prototypes[k])``, added up at ``position``.
+
+    Shape (batch * positions, dim).
+    """
+    batch, positions, dim = patches.shape
+    prototype = _order_by_position(position, positions)
+    total = torch.zeros_like(patches[:, :, 0]).scatter_add_(1, position, weight)
+    counts = torch.zeros_like(total, dtype=torch.int64)
+    counts = counts.scatter_add_(1, position, torch.ones_like(position)).flatten()
     pulled = torch.nn.functional.embedding_bag(
-        prototype, prototypes, offsets, per_sample_weights=-flat_weight[order], mode="sum"
+        prototype.flatten(),
+        prototypes,
+        counts.cumsum(0) - counts,
+        per_sample_weights=weight.gather(1, prototype).neg_().flatten(),
+        mode="sum",
     )
-    total = torch.zeros_like(rows[:, 0]).index_add_(0, flat_row, flat_weight)
-    return pulled.addcmul_(total[:, None], rows)
+    return pulled.addcmul_(total.view(-1, 1), patches.reshape(batch * positions, dim))
+
+
+def _order_by_position(position: Tensor, positions: int) -> Tensor:
+    """Return ``position.argsort(dim=1, stable=True)``.
+
+    On the CPU by NumPy, whose sort of short integers counts instead of comparing.
+    """
+    if position.device.type == "cpu" and positions <= np.iinfo(np.int16).max:
+        return torch.from_numpy(position.numpy().astype(np.int16).argsort(axis=1, kind="stable"))
+    return position.argsort(dim=1, stable=True)
 
 
 def _refine(
-    product: Tensor, patches: Tensor, prototypes: Tensor, scale: Tensor, near: Tensor
+    product: Tensor,
+    patches: Tensor,
+    prototypes: Tensor,
+    scale: Tensor,
+    near: Tensor,
+    chosen: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Return the exact least squared distance and position of the ``near`` pairs.
 
@@ -177,6 +264,8 @@ def _refine(
         part = slice(start, start + step)
         b, k = image[part], prototype[part]
         values = product[b, :, k]
+        if chosen is not None:
+            k = chosen[b, k]
         candidate = values >= values.amax(dim=1, keepdim=True) - slack[part, None]
         pair, place = candidate.nonzero(as_tuple=True)
         exact = (patches[b[pair], place] - prototypes[k[pair]]).square().sum(1)

@@ -242,13 +242,12 @@ class TreeTask:
     def absorb(self, sums: dict[str, Tensor]) -> None:
         """Update the leaves from the responsibilities summed over one batch."""
         if "responsibilities" in sums:
-            self.tree.leaf_counts.copy_(
-                update_counts(
-                    self.tree.leaf_counts,
-                    self._counts_at_start,
-                    sums["responsibilities"],
-                    batches=self._steps,
-                )
+            update_counts(
+                self.tree.leaf_counts,
+                self._counts_at_start,
+                sums["responsibilities"],
+                batches=self._steps,
+                out=self.tree.leaf_counts,
             )
 
     def predict(self, images: Tensor) -> Tensor:
