@@ -114,8 +114,8 @@ def measure(depth: int, *, rounds: int, projection_rounds: int) -> dict[str, dic
         # As in training, the leaves' distributions are those that the forward pass has made.
         with torch.no_grad():
             responsibilities = leaf_responsibilities(paths, log_distributions, labels)
-            head.leaf_counts.copy_(
-                update_counts(head.leaf_counts, at_start, responsibilities, batches=20)
+            update_counts(
+                head.leaf_counts, at_start, responsibilities, batches=20, out=head.leaf_counts
             )
 
     def recursive_leaves() -> None:
@@ -128,10 +128,12 @@ def measure(depth: int, *, rounds: int, projection_rounds: int) -> dict[str, dic
             yield maps, map_labels, torch.arange(BATCH) + number * BATCH
 
     projection_batches_once = projection_batches()
+    projection_labels = torch.cat([map_labels for _, map_labels in projection_batches_once])
     start = head.prototypes.detach().clone()
 
     def pellucid_projection(class_constrained: bool) -> None:
-        project(head, batches, class_constrained=class_constrained)
+        # As after training, the labels are known before the images are looked at.
+        project(head, batches, class_constrained=class_constrained, labels=projection_labels)
         with torch.no_grad():
             head.prototypes.copy_(start)
 

@@ -177,6 +177,50 @@ def test_project_prototypes_stay_a_trainable_parameter():
     assert parameter.requires_grad
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_project_looks_at_each_batch_once(known):
+    tree, images, labels = tree_and_images()
+    labels = torch.where(labels == 2, 1, labels)
+    tree.leaf_counts[[1, 4]] = torch.tensor([0.0, 0.0, 5.0], dtype=torch.float64)
+    passes = []
+
+    def batches():
+        passes.append(1)
+        return batched(images, labels, 5)
+
+    assert project(tree, batches, labels=labels if known else None).unconstrained
+    assert len(passes) == 1
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("depth", [2, 5])
+def test_project_labels_known_beforehand_change_nothing(depth, missing):
+    images, labels = random_images(40), torch.arange(40) % 20
+    if missing:
+        labels = labels // 4 * 4
+
+    def projected(known):
+        tree = make_tree(Topology.full(depth), classes=20)
+        tree.leaf_counts[torch.arange(2**depth), torch.arange(2**depth) % 20] = 9.0
+        projection = project(tree, lambda: batched(images, labels, 7), labels=known)
+        return projection, tree.prototypes.detach()
+
+    (plain, plain_prototypes), (known, known_prototypes) = projected(None), projected(labels)
+    assert bool(plain.unconstrained) == missing
+    assert known.unconstrained == plain.unconstrained
+    assert places(known) == places(plain)
+    assert torch.equal(known_prototypes, plain_prototypes)
+
+
+def test_project_float32_few_pairs_lie_within_1e_6_of_their_own_patch():
+    tree = make_tree(Topology.full(6), classes=40, dim=64, dtype=torch.float32)
+    tree.leaf_counts[torch.arange(64), torch.arange(64) % 40] = 9.0
+    images, labels = random_images(80, dim=64).float(), torch.arange(80) % 40
+    project(tree, lambda: batched(images, labels, 16), labels=labels)
+    again = project(tree, lambda: batched(images, labels, 16), labels=labels)
+    assert max(source.distance for source in again.sources) < 1e-6
+
+
 # ---------------------------------------------------------------- find_nearest_patches
 
 
@@ -225,6 +269,33 @@ def test_find_nearest_patches_of_two_processes_merge_into_one():
     for merged in (one.merged(two), two.merged(one)):
         for field in dataclasses.fields(whole):
             assert torch.equal(getattr(merged, field.name), getattr(whole, field.name))
+
+
+def test_find_nearest_patches_of_padded_processes_merge_into_one():
+    tree, images, labels = tree_and_images()
+    whole = find_nearest_patches(tree, batched(images, labels, COUNT), top_k=4)
+    one = find_nearest_patches(tree, batched(images, labels, 4, torch.arange(0, 9)), top_k=4)
+    two = find_nearest_patches(tree, batched(images, labels, 4, torch.arange(5, COUNT)), top_k=4)
+    for merged in (one.merged(two), two.merged(one)):
+        for branch in range(tree.topology.branches):
+            found, truth = merged.sources(branch), whole.sources(branch)
+            assert [s.image for s in found] == [s.image for s in truth]
+
+
+def test_find_nearest_patches_merged_with_themselves_stay_the_same():
+    tree, images, labels = tree_and_images()
+    nearest = find_nearest_patches(tree, batched(images, labels, 5), top_k=COUNT + 2)
+    for field in dataclasses.fields(nearest):
+        merged = nearest.merged(nearest)
+        assert torch.equal(getattr(merged, field.name), getattr(nearest, field.name))
+
+
+def test_find_nearest_patches_image_twice_in_a_batch_is_named_once():
+    tree, images, labels = tree_and_images()
+    padded = torch.tensor([2, 0, 1, 2, 0])
+    nearest = find_nearest_patches(tree, batched(images, labels, 5, padded), top_k=5)
+    for branch in range(tree.topology.branches):
+        assert sorted(s.image for s in nearest.sources(branch)) == [0, 1, 2]
 
 
 def test_find_nearest_patches_merging_is_associative():

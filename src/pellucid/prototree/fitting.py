@@ -30,7 +30,10 @@ class TreeFit:
     Attributes:
         fitted: The projected and pruned tree; when training diverged, the last good one.
         unprojected: The tree as training left it, for measuring what projection and pruning cost.
-        projection: Where each prototype of the full tree went.
+        projection: Where each prototype went; branches are counted as in the tree that was
+            projected, which is after the first pruning (of what costs nothing) and before the
+            second. ``fitted.sources`` has them as counted in the final tree, and
+            ``fitted.pruning.branches`` the final tree's branches as counted in ``unprojected``.
         training: How training ended.
     """
 
@@ -160,7 +163,12 @@ def finish_tree(trained: FittedTree, data: LabelledData) -> tuple[FittedTree, Pr
 
     distances, labels = _measure_distances(tree, images())
     idle = prune(tree, distances, labels, tolerance=0.0)
-    projection = project(tree, images, class_constrained=recipe.class_constrained_projection)
+    projection = project(
+        tree,
+        images,
+        class_constrained=recipe.class_constrained_projection,
+        labels=data.images.labels[training],
+    )
     distances, labels = _measure_distances(tree, images())
     paths = path_log_probabilities(distances, tree.topology)
     tree.leaf_counts = fit_leaves(tree.leaf_counts, paths, labels)
