@@ -386,3 +386,26 @@ def test_fit_diverged_before_the_tree_was_trained_leaves_no_model(pellucid, phot
     assert again.json["prototypes"] == 0
     assert again.json["test"]["greedy"] is None
     assert pellucid("evaluate", run, "--quiet").code == 3
+
+
+def test_fit_while_another_process_trains_in_the_folder_is_refused(pellucid, photos, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "pellucid", "fit", str(photos), "-o", str(run), "--quiet"]
+    process = subprocess.Popen(
+        [*command, *QUICK, "--epochs", "5000"], stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (run / "metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for options in (["--resume", run], [photos, "-o", run]):
+            outcome = pellucid("fit", *options, "--quiet")
+            assert outcome.code == 2
+            assert f"is in use: process {process.pid} is training in it." in outcome.err
+            assert outcome.err.count("\n") == 1
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    config = json.loads((run / "config.json").read_text())
+    assert config["recipe"]["epochs"] == 5000

@@ -158,7 +158,6 @@ def test_download_file_progress_goes_to_stderr(mirrors, tmp_path, capsys):
 
 
 def test_exclusive_folder_second_holder_waits(tmp_path):
-    pytest.importorskip("fcntl")
     order = []
 
     def second():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -8,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +21,14 @@ from hypothesis import strategies as st
 
 from pellucid import DataError, UsageError
 from pellucid.runs import Run, atomic_files
+
+HOLD = """
+import sys, time
+from pellucid.runs import Run
+with Run.open(sys.argv[1]).exclusive():
+    print('held', flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -60,7 +70,7 @@ def test_create_existing_empty_folder_is_used(tmp_path):
 
 def test_create_non_empty_folder_raises_with_remedy(tmp_path):
     (tmp_path / "mine.txt").write_text("keep me")
-    with pytest.raises(UsageError, match=r"out must be a new or empty folder.*--resume"):
+    with pytest.raises(UsageError, match=r"out must be a new or empty folder.*another -o"):
         Run.create(tmp_path, command="fit", config={})
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -420,3 +430,91 @@ def test_checkpoint_any_tensors_and_state_round_trip(tmp_path_factory, shapes, s
     for name, tensor in tensors.items():
         assert loaded[name].dtype == tensor.dtype
         assert torch.equal(loaded[name], tensor)
+
+
+# ---------------------------------------------------------------- one process at a time
+
+
+@contextlib.contextmanager
+def held_by_another_process(run: Run):
+    """Yield a process that is inside ``run.exclusive()``."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_exclusive_while_another_process_trains_is_refused_by_its_number(run):
+    with (
+        held_by_another_process(run) as other,
+        pytest.raises(UsageError, match=rf"in use: process {other.pid} is training in it\. Wait"),
+        run.exclusive(),
+    ):
+        pass
+
+
+def test_exclusive_after_the_other_was_killed_is_granted(run):
+    with held_by_another_process(run) as other:
+        other.kill()
+        other.wait()
+        assert (run.path / "lock").exists()
+        with run.exclusive():
+            pass
+    assert not (run.path / "lock").exists()
+
+
+def test_exclusive_while_another_process_trains_reading_stays_possible(run):
+    run.append_metrics({"epoch": 0})
+    with held_by_another_process(run):
+        assert Run.open(run.path).metrics() == [{"epoch": 0}]
+
+
+def test_exclusive_may_be_nested(run):
+    with run.exclusive():
+        with Run.open(run.path).exclusive():
+            pass
+        assert (run.path / "lock").exists()
+    assert not (run.path / "lock").exists()
+
+
+def test_exclusive_keeps_threads_apart(run):
+    refused = []
+
+    def second():
+        try:
+            with run.exclusive():
+                pass
+        except UsageError as error:
+            refused.append(error)
+
+    with run.exclusive():
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(refused) == 1
+
+
+def test_exclusive_is_over_after_an_error(run):
+    with pytest.raises(RuntimeError, match="accident"), run.exclusive():
+        raise RuntimeError("accident")
+    with run.exclusive():
+        pass
+
+
+def test_create_in_a_folder_that_is_trained_in_is_refused_by_the_number(run):
+    with (
+        held_by_another_process(run) as other,
+        pytest.raises(UsageError, match=f"process {other.pid} is training"),
+    ):
+        Run.create(run.path, command="fit", config={})
+
+
+def test_create_beside_the_lock_of_a_dead_process_is_granted(tmp_path):
+    (tmp_path / "lock").write_text("process 1")
+    assert Run.create(tmp_path, command="fit", config={}).config == {}

@@ -78,7 +78,8 @@ def fit_run(
     _describe(data, tell)
     tell(f"run folder {run.path}")
     try:
-        return _finish(run, data, started, None, report, quiet, tell, resume=False)
+        with run.run.exclusive():
+            return _finish(run, data, started, None, report, quiet, tell, resume=False)
     except PellucidError as error:
         if not isinstance(error, KeyboardInterrupt):
             run.discard_if_untrained()
@@ -124,6 +125,7 @@ def resume_run(
 
     Raises:
         DataError: the run or its data is missing, damaged or not the same any more.
+        UsageError: another process trains in the run folder.
         Interrupted: Ctrl-C or SIGTERM; the run can be resumed again.
     """
     started = time.perf_counter()
@@ -135,10 +137,11 @@ def resume_run(
         # The folder may have been moved since.
         there = run.path / REPORT_FILE
         return {**result, "run": str(run.path), "report": str(there) if there.is_file() else None}
-    data = run.load_data(quiet=quiet)
-    _describe(data, tell)
-    tell(f"continuing {run.path} after {len(run.run.metrics())} epochs")
-    return _finish(run, data, started, device, report, quiet, tell, resume=True)
+    with run.run.exclusive():
+        data = run.load_data(quiet=quiet)
+        _describe(data, tell)
+        tell(f"continuing {run.path} after {len(run.run.metrics())} epochs")
+        return _finish(run, data, started, device, report, quiet, tell, resume=True)
 
 
 def _finish(

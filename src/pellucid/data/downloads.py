@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import http.client
-import os
 import shutil
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pellucid._checks import DataError
+from pellucid._locks import hold_lock
 from pellucid.data.digests import hash_file
 
 _CHUNK_BYTES = 2**18
@@ -47,23 +47,12 @@ class _MirrorError(Exception):
 def exclusive_folder(folder: Path) -> Iterator[None]:
     """Wait until no other process holds ``folder``, then hold it; made if it does not exist.
 
-    Without file locks (Windows) this does nothing more than make the folder.
-
     Raises:
-        OSError: The folder cannot be made or opened.
+        OSError: The folder cannot be made or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
+    with hold_lock(folder / ".lock", wait=True):
         yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)  # which also unlocks
 
 
 def download_file(

@@ -26,6 +26,7 @@ from pellucid.prototree.fitted import FittedTree, load_tree, save_tree
 from pellucid.prototree.fitting import TreeFit, fit_tree
 from pellucid.prototree.recipe import TreeRecipe
 from pellucid.runs import Run
+from pellucid.runs.run_folder import refuse_occupied
 
 _COMMAND = "fit"
 MODEL_FILE = "model.safetensors"
@@ -206,8 +207,11 @@ class TreeRun:
             device: None takes the settings'.
             resume: Go on from the last checkpoint, if there is one.
             quiet: No progress bar.
+
+        Raises:
+            UsageError: another process trains in this folder.
         """
-        with threads_set(self.settings.threads):
+        with self.run.exclusive(), threads_set(self.settings.threads):
             fit = fit_tree(
                 data,
                 self.settings.recipe,
@@ -217,8 +221,8 @@ class TreeRun:
                 resume=resume,
                 quiet=quiet,
             )
-        save_tree(fit.unprojected, self.path / UNPROJECTED_FILE)
-        save_tree(fit.fitted, self.path / MODEL_FILE)
+            save_tree(fit.unprojected, self.path / UNPROJECTED_FILE)
+            save_tree(fit.fitted, self.path / MODEL_FILE)
         return fit
 
     def load_tree(self, *, device: str | None = None, projected: bool = True) -> FittedTree:
@@ -302,14 +306,8 @@ def check_free(out: str | Path | None) -> None:
     Raises:
         UsageError: it is a folder with something in it.
     """
-    if out is None or not Path(out).is_dir() or not any(Path(out).iterdir()):
-        return
-    is_run = (Path(out) / "config.json").is_file()
-    remedy = f"Go on with that run by --resume {out}, or use" if is_run else "Use"
-    raise UsageError(
-        f"out must be a new or empty folder, got {str(out)!r}, which is not empty. "
-        f"{remedy} another -o."
-    )
+    if out is not None and Path(out).is_dir():
+        refuse_occupied(Path(out))
 
 
 def load_settings_data(settings: TreeSettings, *, quiet: bool = False) -> LabelledData:

@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pellucid._checks import DataError
+from pellucid._locks import lock_file
 
-try:
-    import fcntl
-except ImportError:  # Windows, where an open file cannot be deleted anyway
-    fcntl = None
-
+_IS_WINDOWS = os.name == "nt"
 _TEMPORARY_SUFFIX = ".partial"
 
 
@@ -33,7 +30,7 @@ def write_atomically(path: Path, payload: bytes) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-            if fcntl is None:
+            if _IS_WINDOWS:
                 file.close()  # Windows renames no open file
             temporary.replace(path)  # elsewhere while still locked, so that nobody sweeps it
         _sync_folder(path.parent)
@@ -74,7 +71,7 @@ def _temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                _lock(file, wait=True)
+                lock_file(file, wait=True)
                 if not os.fstat(descriptor).st_nlink:
                     continue  # another process swept it before it was locked
                 yield temporary, file
@@ -84,22 +81,11 @@ def _temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
                 temporary.unlink(missing_ok=True)
 
 
-def _lock(file: BinaryIO, *, wait: bool) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        # Held by a living process, or (some network file systems) locks are not offered at all.
-        return wait
-    return True
-
-
 def sweep_temporary_files(folder: Path) -> None:
     """Remove temporary files of dead processes; a living one holds a lock on its own."""
     for path in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError), path.open("rb") as file:
-            if _lock(file, wait=False):
+            if lock_file(file, wait=False, if_not_offered=False):
                 path.unlink()
 
 

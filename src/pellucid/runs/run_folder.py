@@ -7,6 +7,7 @@ Layout of a run folder::
     metrics.jsonl                   one JSON object a line, append-only
     checkpoints/<name>.safetensors  tensors, with the JSON state inside the same file
     <name>.json                     whatever a command adds with ``Run.write_json``
+    lock                            there while a process trains in the folder
 
 A process may be killed at any instant, and the disk may fill up: each file is either the old one
 or the new one, never a mixture. There is no pickle anywhere.
@@ -14,9 +15,12 @@ or the new one, never a mixture. There is no pickle anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,11 +32,16 @@ import torch
 from torch import Tensor
 
 from pellucid._checks import DataError, UsageError, check_integer
+from pellucid._locks import LockedError, hold_lock, holder_of
 from pellucid.runs.atomic_files import append_line, sweep_temporary_files, write_atomically
 from pellucid.runs.environment import describe_environment
 from pellucid.runs.json_values import read_json, to_json
 
 _STATE_KEY = "pellucid_state"
+_LOCK = "lock"
+
+_held: set[tuple[Path, int, int]] = set()
+"""Folders that are trained in, by which process and thread: `Run.exclusive` may be nested."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +85,12 @@ class Run:
         kept_environment = to_json(described, "environment", non_finite="null")
         path = _make_folder(out, command=command, label=_label(config.get("data")))
         run = cls(path, kept_config, kept_environment)
-        # config.json last: where it stands, the folder is complete.
-        run.write_json("environment", kept_environment)
-        run.write_json("config", kept_config)
+        with run.exclusive():
+            if (path / "config.json").exists():  # made by another process in this very moment
+                raise _not_empty(path)
+            # config.json last: where it stands, the folder is complete.
+            run.write_json("environment", kept_environment)
+            run.write_json("config", kept_config)
         return run
 
     @classmethod
@@ -100,6 +112,33 @@ class Run:
         sweep_temporary_files(path)
         sweep_temporary_files(path / "checkpoints")
         return cls(path, read_json(path / "config.json"), read_json(path / "environment.json"))
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Let no other process train in this folder inside the block; it may still be read.
+
+        Whatever writes checkpoints or metrics belongs inside. May be nested in one thread. The
+        kernel lets go when the process ends, however it ends.
+
+        Raises:
+            UsageError: Another process, or thread, is inside such a block.
+        """
+        key = (self.path.resolve(), os.getpid(), threading.get_ident())
+        if key in _held:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(hold_lock(self.path / _LOCK, wait=False))
+            except LockedError as error:
+                raise UsageError(_in_use(self.path, error.holder)) from None
+            except OSError:
+                pass  # the folder cannot be written to, which the first file to write says better
+            _held.add(key)
+            try:
+                yield
+            finally:
+                _held.discard(key)
 
     def write_json(self, name: str, value: object) -> Path:
         """Write ``<name>.json`` atomically; NaN and infinities become null."""
@@ -258,18 +297,44 @@ def _make_folder(out: str | Path | None, *, command: str, label: str) -> Path:
             return _first_free_folder(Path("runs"), stem)
         path = Path(out)
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
+        refuse_occupied(path)
     except OSError as error:
         raise UsageError(
             f"out must be a folder that can be made, got {str(out or 'runs')!r} "
             f"({error.strerror}). Use another -o."
         ) from error
-    if occupied:
-        raise UsageError(
-            f"out must be a new or empty folder, got {str(path)!r}, which is not empty. "
-            "Use --resume to go on with that run, or another -o."
-        )
     return path
+
+
+def refuse_occupied(path: Path) -> None:
+    """Refuse a folder for a new run that has something in it.
+
+    Raises:
+        UsageError: It is not empty; says whether it is a run, and who trains in it.
+        OSError: It cannot be read.
+    """
+    names = {entry.name for entry in path.iterdir()}
+    holder = holder_of(path / _LOCK) if _LOCK in names else None
+    if holder is not None:
+        raise UsageError(_in_use(path, holder))
+    if names - {_LOCK}:  # a lock alone was left by a process that was killed
+        raise _not_empty(path)
+
+
+def _not_empty(path: Path) -> UsageError:
+    is_run = (path / "config.json").is_file()
+    remedy = f"Go on with that run by --resume {path}, or use" if is_run else "Use"
+    return UsageError(
+        f"out must be a new or empty folder, got {str(path)!r}, which is not empty. "
+        f"{remedy} another -o."
+    )
+
+
+def _in_use(path: Path, holder: str) -> str:
+    return (
+        f"run {str(path)!r} is in use: {holder} is training in it. Wait until it has ended, stop "
+        "it, or use another -o."
+    )
 
 
 def _first_free_folder(parent: Path, stem: str) -> Path:
