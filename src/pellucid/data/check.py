@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tqdm import tqdm
 
+from pellucid._progress import Progress
 from pellucid.data.digests import hash_file
 from pellucid.data.folders import (
     FolderListing,
@@ -174,11 +174,8 @@ def _open_all(
 
     digests: list[str | None] = []
     problems: list[Problem] = []
-    # With disable=None the bar shows only where stderr is a terminal.
-    bar = tqdm(
-        total=len(files), desc="reading pictures", unit=" files", disable=quiet or None, leave=False
-    )
-    with bar, pillow_warnings_settled(), ThreadPoolExecutor(count_read_threads()) as threads:
+    progress = Progress(len(files), "file", "reading pictures", quiet=quiet, leave=False)
+    with progress, pillow_warnings_settled(), ThreadPoolExecutor(count_read_threads()) as threads:
         for start in range(0, len(files), _WINDOW):
             for found in threads.map(open_one, range(start, min(start + _WINDOW, len(files)))):
                 if isinstance(found, Problem):
@@ -186,7 +183,7 @@ def _open_all(
                     digests.append(None)
                 else:
                     digests.append(found)
-                bar.update()
+                progress.update()
     return digests, problems
 
 

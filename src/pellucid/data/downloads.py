@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pellucid._checks import DataError
 from pellucid._locks import hold_lock
+from pellucid._progress import Progress
 from pellucid.data.digests import hash_file
 
 _CHUNK_BYTES = 2**18
@@ -133,21 +132,16 @@ def _fetch(
         return None
     if shutil.disk_usage(part.parent).free < needed + _SPARE_BYTES:
         raise OSError(errno.ENOSPC, "No space left on device")
-    bar = tqdm(
-        total=remote.size_bytes,
-        initial=_length(part),
-        desc=f"downloading {part.stem}",
-        unit="B",
-        unit_scale=True,
-        disable=quiet,
+    progress = Progress(
+        remote.size_bytes, "B", f"downloading {part.stem}", quiet=quiet, initial=_length(part)
     )
-    with bar:
+    with progress:
         while True:
             before = _length(part)
             failures: list[str] = []
             for url in urls:
                 try:
-                    _continue_from(url, remote, part, bar, timeout_seconds)
+                    _continue_from(url, remote, part, progress, timeout_seconds)
                 except _MirrorError as error:
                     failures.append(f"{url}: {error}")
                 if _length(part) == remote.size_bytes:
@@ -163,7 +157,7 @@ def _fetch(
 
 
 def _continue_from(
-    url: str, remote: RemoteFile, part: Path, bar: tqdm, timeout_seconds: float
+    url: str, remote: RemoteFile, part: Path, progress: Progress, timeout_seconds: float
 ) -> None:
     """Append what ``url`` still has to give to ``part``."""
     offset = _length(part)
@@ -188,12 +182,12 @@ def _continue_from(
             raise _MirrorError(
                 f"offers {int(length) + offset:,} bytes instead of {remote.size_bytes:,}"
             )
-        bar.n = offset
-        _append(response, part, offset, remote.size_bytes, bar)
+        progress.move_to(offset)
+        _append(response, part, offset, remote.size_bytes, progress)
 
 
 def _append(
-    response: http.client.HTTPResponse, part: Path, offset: int, size_bytes: int, bar: tqdm
+    response: http.client.HTTPResponse, part: Path, offset: int, size_bytes: int, progress: Progress
 ) -> None:
     # Errors of the disk pass as OSError; those of the network become _MirrorError here, where the
     # two can be told apart.
@@ -209,7 +203,7 @@ def _append(
                 raise _MirrorError(f"broke off after {received:,} of {size_bytes:,} bytes")
             file.write(chunk)
             received += len(chunk)
-            bar.update(len(chunk))
+            progress.update(len(chunk))
 
 
 def _length(path: Path) -> int:

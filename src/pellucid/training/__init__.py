@@ -1,11 +1,13 @@
 """The one epoch loop: every pillar trains through it."""
 
+from pellucid._progress import Progress
 from pellucid.training.interruption import Interrupted, interruptible
 from pellucid.training.loop import Batch, Task, TrainingPlan, TrainingResult, train
 
 __all__ = [
     "Batch",
     "Interrupted",
+    "Progress",
     "Task",
     "TrainingPlan",
     "TrainingResult",

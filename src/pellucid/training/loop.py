@@ -8,16 +8,15 @@ count.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pellucid._checks import DataError
+from pellucid._progress import Progress
 from pellucid.data import Augmentation, ImageSet, Normalization, batches, to_unit
 from pellucid.runs import Run, flatten_optimizer, generator, sequence_seed, unflatten_optimizer
 from pellucid.training.interruption import interruptible
@@ -153,13 +152,8 @@ def train(
         state = _restore(task, run, "last")
         run.truncate_metrics(state.epochs_done)
     good = best = _copy_weights(task)
-    progress = tqdm(
-        total=plan.epochs * steps,
-        initial=state.epochs_done * steps,
-        disable=quiet,
-        file=sys.stderr,
-        unit="step",
-        desc="train",
+    progress = Progress(
+        plan.epochs * steps, "step", "train", quiet=quiet, initial=state.epochs_done * steps
     )
     remedy = f"Continue with --resume {run.path}" if run is not None else ""
     with progress, interruptible(remedy) as stop_if_asked:
@@ -169,7 +163,7 @@ def train(
             with torch.random.fork_rng(devices=_cuda_devices(plan.device)):
                 torch.manual_seed(sequence_seed(plan.seed, "epoch", epoch, "model"))
                 phase = task.begin_epoch(epoch, steps)
-                progress.set_description(f"{phase} {epoch + 1}/{plan.epochs}")
+                progress.describe(f"{phase} {epoch + 1}/{plan.epochs}")
                 measured = _run_epoch(
                     task, images, training, batch_size, plan, epoch, progress, stop_if_asked
                 )
@@ -194,7 +188,7 @@ def train(
                 if state.best_epoch == epoch:
                     run.save_checkpoint("best", tensors, description)
                 run.save_checkpoint("last", tensors, description)
-            progress.set_postfix(_headline(row), refresh=True)
+            progress.postfix(_headline(row))
     if run is not None and run.has_checkpoint("best"):
         _restore(task, run, "best")
     else:
@@ -209,7 +203,7 @@ def _run_epoch(
     batch_size: int,
     plan: TrainingPlan,
     epoch: int,
-    progress: tqdm,
+    progress: Progress,
     stop_if_asked: Any,
 ) -> dict[str, float] | None:
     """Run one epoch; None when a loss was not finite."""
