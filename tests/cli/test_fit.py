@@ -394,7 +394,17 @@ def test_fit_diverged_before_the_tree_was_trained_leaves_no_model(pellucid, phot
     assert again.code == 4
     assert again.json["prototypes"] == 0
     assert again.json["test"]["greedy"] is None
-    assert pellucid("evaluate", run, "--quiet").code == 3
+    evaluated = pellucid("evaluate", run, "--quiet")
+    assert evaluated.code == 3
+    assert "--resume" not in evaluated.err  # it would diverge again
+    assert "--learning-rate below 1e+30, for example 0.002" in evaluated.err
+
+
+def test_fit_diverged_by_its_only_step_is_said_to_have_diverged(pellucid, photos, tmp_path):
+    options = [*QUICK, "--learning-rate", "1e30", "--batch-size", "64", "--warm-up-epochs", "0"]
+    outcome = pellucid("fit", photos, "-o", tmp_path / "run", "--quiet", *options)
+    assert outcome.code == 4
+    assert "training diverged: a loss was not finite" in outcome.err
 
 
 def test_fit_while_another_process_trains_in_the_folder_is_refused(pellucid, photos, tmp_path):

@@ -233,6 +233,14 @@ class TreeRun:
         """
         path = self.path / (MODEL_FILE if projected else UNPROJECTED_FILE)
         if not path.is_file():
+            if (self.read_result() or {}).get("status") == "diverged":
+                # To resume it would only end the same way.
+                rate = self.settings.recipe.learning_rate
+                raise DataError(
+                    f"run {str(self.path)!r} has no {path.name}: training diverged before the tree "
+                    "was trained for a whole epoch. Fit again into another folder with a "
+                    f"--learning-rate below {rate:g}, for example {_lower_rate(rate):g}."
+                )
             raise DataError(
                 f"run {str(self.path)!r} has no {path.name}: it did not finish. "
                 f"Continue it with `pellucid fit --resume {self.path}`."
@@ -359,6 +367,11 @@ def threads_set(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _lower_rate(rate: float) -> float:
+    """Return the default learning rate, or a tenth of ``rate`` where that is lower."""
+    return min(TreeRecipe.learning_rate, rate / 10)
 
 
 def _absolute(data: str | Path) -> Path:

@@ -8,6 +8,7 @@ count.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -102,8 +103,9 @@ class TrainingResult:
     """How a training ended.
 
     Attributes:
-        status: ``"finished"`` or ``"diverged"`` (a loss or weight was not finite; the weights are
-            those after the last good epoch, or the first ones).
+        status: ``"finished"`` or ``"diverged"`` (a loss, on training or validation images, or a
+            weight was not finite; the weights are those after the last good epoch, or the first
+            ones).
         epochs_done: Epochs completed.
         best_epoch: The epoch with the highest validation accuracy (lower cross-entropy on a tie),
             or the last one where there are no validation images.
@@ -167,15 +169,16 @@ def train(
                 measured = _run_epoch(
                     task, images, training, batch_size, plan, epoch, progress, stop_if_asked
                 )
-            if measured is None or not _weights_are_finite(task):
+            validated: dict[str, float] = {}
+            is_whole = measured is not None and _weights_are_finite(task)
+            if is_whole and len(validation):
+                validated = _evaluate(task, images, validation, plan)
+            # Weights may be whole and yet too large to compute with: no training step saw the last.
+            if measured is None or not is_whole or not math.isfinite(validated.get("loss", 0.0)):
                 task.module.load_state_dict(good)
                 return state.result("diverged")
             row = {"epoch": epoch, "phase": phase, **measured}
-            if len(validation):
-                row |= {
-                    f"validation_{name}": value
-                    for name, value in _evaluate(task, images, validation, plan).items()
-                }
+            row |= {f"validation_{name}": value for name, value in validated.items()}
             row["seconds"] = time.perf_counter() - started
             state.finish(row, selectable=epoch >= plan.first_selectable_epoch)
             good = _copy_weights(task)
