@@ -15,7 +15,7 @@ import torch
 from pellucid import DataError
 from pellucid.data import Augmentation
 from pellucid.runs import Run
-from pellucid.training import Interrupted, train
+from pellucid.training import Interrupted, choose_batch_size, train
 from tests.training.toy_task import COUNT, ToyTask, toy_images, toy_plan, weights
 
 TRAINING, VALIDATION = torch.arange(0, 28), torch.arange(28, COUNT)
@@ -110,10 +110,10 @@ def test_train_every_step_is_absorbed_once():
     assert task.module.seen.item() == 3 * 24  # 28 images make three batches of 8
 
 
-def test_train_batch_larger_than_the_set_uses_one_batch_an_epoch():
+def test_train_batch_larger_than_the_set_uses_nearly_all_images():
     task = ToyTask()
     fit(task, epochs=2, batch_size=1000, validation=NONE)
-    assert task.module.seen.item() == 2 * 28
+    assert task.module.seen.item() == 2 * 27  # three steps of nine
 
 
 def test_train_no_images_is_refused():
@@ -379,3 +379,33 @@ def test_train_weights_broken_by_the_last_step_of_an_epoch_are_diverged(run, val
 def test_train_weights_broken_by_the_very_last_step_are_diverged():
     task = BreaksAtTheEnd(3)
     assert fit(task, validation=NONE).status == "diverged"
+
+
+# ---------------------------------------------------------------- few images
+
+
+@pytest.mark.parametrize(
+    ("asked", "images", "expected"),
+    [
+        (64, 10_000, 64),
+        (64, 512, 64),
+        (64, 511, 63),
+        (64, 200, 25),
+        (64, 54, 9),
+        (64, 15, 15),
+        (64, 5, 5),
+        (4, 54, 4),
+        (1, 1, 1),
+    ],
+)
+def test_choose_batch_size_gives_about_eight_steps_of_at_least_eight_images(
+    asked, images, expected
+):
+    assert choose_batch_size(asked, images) == expected
+
+
+def test_train_few_images_takes_several_steps_an_epoch():
+    steps = []
+    task = ToyTask(at_step=lambda epoch, step: steps.append((epoch, step)))
+    fit(task, epochs=2, batch_size=64)
+    assert steps == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]

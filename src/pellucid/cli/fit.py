@@ -139,7 +139,12 @@ def build_parser() -> Parser:
         metavar="N",
         help="of the prototypes while training goes on (4)",
     )
-    training.add_argument("--batch-size", type=integer, metavar="N", help="images a step (64)")
+    training.add_argument(
+        "--batch-size",
+        type=integer,
+        metavar="N",
+        help="images a step, fewer where there are less than eight times as many (64)",
+    )
     training.add_argument("--learning-rate", type=number, metavar="R", help="Adam's (0.002)")
     training.add_argument(
         "--backbone-learning-rate",

@@ -51,7 +51,8 @@ class TreeRecipe:
         interim_projections: How often prototypes are projected while training goes on; the first
             time after half of the epochs, then after half of what remains, and so on. 0 projects
             only at the end, as the reference does.
-        batch_size: Images a step.
+        batch_size: Images a step, fewer where an epoch would have less than about eight steps:
+            see `pellucid.training.choose_batch_size`.
         learning_rate: Adam's, for add-on and head, at the start of a cosine decay to 0.
         backbone_learning_rate: None takes ``learning_rate``, or a tenth of it with ``weights``.
         prototype_learning_rate: None takes ``learning_rate``.

@@ -2,7 +2,14 @@
 
 from pellucid._progress import Progress
 from pellucid.training.interruption import Interrupted, interruptible
-from pellucid.training.loop import Batch, Task, TrainingPlan, TrainingResult, train
+from pellucid.training.loop import (
+    Batch,
+    Task,
+    TrainingPlan,
+    TrainingResult,
+    choose_batch_size,
+    train,
+)
 
 __all__ = [
     "Batch",
@@ -11,6 +18,7 @@ __all__ = [
     "Task",
     "TrainingPlan",
     "TrainingResult",
+    "choose_batch_size",
     "interruptible",
     "train",
 ]

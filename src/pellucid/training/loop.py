@@ -81,7 +81,8 @@ class TrainingPlan:
 
     Attributes:
         epochs: Passes over the training indices.
-        batch_size: Images a step; an incomplete last batch is left out while training.
+        batch_size: Images a step, at most: see `choose_batch_size`. An incomplete last batch is
+            left out while training.
         seed: Source of every random choice.
         device: Where images are put; the module must be there already.
         augmentation: Applied to training images only.
@@ -118,6 +119,26 @@ class TrainingResult:
     history: tuple[dict[str, Any], ...]
 
 
+_LEAST_STEPS = 8
+_LEAST_BATCH = 8
+
+
+def choose_batch_size(asked: int, images: int) -> int:
+    """Return how many images a step takes: fewer than asked where there are few images.
+
+    An epoch shall have about eight steps. With 54 images and batches of 64, sixty epochs are sixty
+    steps, after which a tree has hardly begun to learn. A batch keeps eight images, unless fewer
+    were asked for or there are fewer, because batch statistics of less are mostly noise.
+
+    Args:
+        asked: The greatest number of images a step.
+        images: Training images, >= 1.
+    """
+    size = min(asked, max(_LEAST_BATCH, images // _LEAST_STEPS), images)
+    # As large as gives the same number of steps: fewer images are left out at the epoch's end.
+    return min(asked, images // (images // size))
+
+
 def train(
     task: Task,
     images: ImageSet,
@@ -145,9 +166,9 @@ def train(
         DataError: fewer training images than one batch needs.
         Interrupted: Ctrl-C or SIGTERM; the last checkpoint is intact.
     """
-    batch_size = min(plan.batch_size, len(training))
-    if batch_size < 1:
+    if len(training) < 1:
         raise DataError("training must hold at least one image, got 0. Add images to the folder.")
+    batch_size = choose_batch_size(plan.batch_size, len(training))
     steps = len(training) // batch_size
     state = _State.fresh()
     if resume and run is not None and run.has_checkpoint("last"):
