@@ -39,15 +39,15 @@ def path_log_probabilities(
     """
     log_right = -distances
     log_left = torch.log(-torch.expm1(-distances.clamp_min(_LEAST_DISTANCE)))
+    turns = torch.stack([log_left, log_right], dim=2)
     above = distances.new_zeros(len(distances), 1)
     reached = []
     route = _route(topology)
     for parents, branches in route.levels:
-        arrived = above[:, parents]
-        children = [arrived + log_left[:, branches], arrived + log_right[:, branches]]
-        above = torch.stack(children, dim=2).flatten(1)
+        above = (above[:, parents, None] + turns[:, branches]).flatten(1)
         reached.append(above)
-    return torch.cat(reached[route.first_level :], dim=1)[:, route.leaves]
+    last = reached[route.first_level :]
+    return (last[0] if len(last) == 1 else torch.cat(last, dim=1))[:, route.leaves]
 
 
 Columns = slice | Tensor
@@ -96,18 +96,15 @@ def distributed(
 ) -> Float[Tensor, "batch classes"]:
     """Return the log of the mixture of all leaves, ``log sum_l exp(path_l + leaf_l)``.
 
-    One matrix product, after taking each row's and each class's largest term out (a log-sum-exp
-    for matrices). An image for which this underflows is added up term by term instead.
+    One matrix product, after taking each row's largest path out (a log-sum-exp for matrices). An
+    image for which this underflows is added up term by term instead.
 
     Source: Nauta et al. 2021, equation 3.
     """
     path_top = path_log_probability.amax(dim=1, keepdim=True).detach()
-    leaf_top = leaf_log_distributions.amax(dim=0, keepdim=True).detach().clamp_min(-1e30)
-    share = torch.exp(path_log_probability - path_top) @ torch.exp(
-        leaf_log_distributions - leaf_top
-    )
+    share = torch.exp(path_log_probability - path_top) @ torch.exp(leaf_log_distributions)
     lost = (share < torch.finfo(share.dtype).tiny / torch.finfo(share.dtype).eps).any(dim=1)
-    mixed = torch.log(share.masked_fill(lost[:, None], 1.0)) + path_top + leaf_top
+    mixed = torch.log(share.masked_fill(lost[:, None], 1.0)) + path_top
     if lost.any():
         terms = path_log_probability[lost, :, None] + leaf_log_distributions
         mixed = mixed.index_put((lost.nonzero()[:, 0],), torch.logsumexp(terms, dim=1))
