@@ -204,7 +204,8 @@ def render_table(document: dict) -> str:
         "PyTorch's CPU allocator held at once during forward + backward, inputs not counted, "
         "gradients counted; the packing buffers of the math library are not seen. Projection: 512 "
         "maps in batches of 64 with random labels; CaBRNet's is class-constrained and leaves "
-        "a prototype without an image of its classes where it is; Pellucid then searches all.",
+        "a prototype without an image of its classes where it is; Pellucid then searches all, and "
+        "is given the labels beforehand, as after training.",
     ]
     peers = document["peer"]["depths"] if document.get("peer") else {}
     for depth, ours in document["depths"].items():
