@@ -2,7 +2,7 @@
 
     python benchmarks/digits64.py --jobs 2
 
-trains Pellucid (five variants) and the black box at seeds 0 to 4, and writes the table
+trains Pellucid (six variants) and the black box at seeds 0 to 4, and writes the table
 ``docs/measurements/digits64.md``. The peer's figures come from ``benchmarks/results``; to measure
 them again, run this file with the Python of an environment that has CaBRNet (and no Pellucid):
 
@@ -43,15 +43,24 @@ IMAGE_SIZE_PX = 32
 
 PELLUCID_VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "pellucid-plain": (
-        "Pellucid, no warm-up, random prototypes, projection only at the end",
-        {"warm_up_epochs": 0, "prototype_initialization": "random", "interim_projections": 0},
+        "Pellucid, no warm-up, random prototypes, projection only at the end, soft loss",
+        {
+            "warm_up_epochs": 0,
+            "prototype_initialization": "random",
+            "interim_projections": 0,
+            "routing_steepness": 1.0,
+        },
     ),
     "pellucid-patches": ("Pellucid, no warm-up, prototypes from patches", {"warm_up_epochs": 0}),
     "pellucid-warm-up": (
         "Pellucid, warm-up, random prototypes",
         {"prototype_initialization": "random"},
     ),
-    "pellucid": ("**Pellucid: warm-up, prototypes from patches**", {}),
+    "pellucid-soft": (
+        "Pellucid, warm-up, prototypes from patches, soft loss",
+        {"routing_steepness": 1.0},
+    ),
+    "pellucid": ("**Pellucid: warm-up, prototypes from patches, steep branches in the loss**", {}),
     "pellucid-default": (
         "**Pellucid's default recipe: its own epochs and augmentation (not in the work)**",
         {"augmentation": None, "epochs": None, "warm_up_epochs": None},
@@ -286,10 +295,8 @@ def run_one(variant: str, seed: int, epochs: int) -> tuple[str, int, dict[str, o
     return variant, seed, RUNNERS[variant](variant, seed, epochs)
 
 
-def run_all(
-    variants: list[str], seeds: list[int], *, epochs: int, jobs: int
-) -> dict[str, dict[int, dict[str, object]]]:
-    """Run every variant at every seed, ``jobs`` processes at a time."""
+def run_all(variants: list[str], seeds: list[int], *, epochs: int, jobs: int, folder: Path) -> None:
+    """Run every variant at every seed, ``jobs`` processes at a time; write each one when done."""
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     results: dict[str, dict[int, dict[str, object]]] = {variant: {} for variant in variants}
     context = multiprocessing.get_context("spawn")
@@ -304,7 +311,8 @@ def run_all(
                 f"{name}={result[name]:.4f}" for name in [*MEASURES, "seconds"] if name in result
             )
             print(f"[{number}/{len(waiting)}] {variant} seed {seed}: {shown}", file=sys.stderr)
-    return results
+            if len(results[variant]) == len(seeds):
+                write_results(variant, results[variant], epochs=epochs, folder=folder)
 
 
 def write_results(variant: str, by_seed: dict, *, epochs: int, folder: Path) -> None:
@@ -451,9 +459,13 @@ def main() -> None:
     options = parse_arguments()
     if not options.table_only:
         variants = [options.peer] if options.peer else options.variants
-        results = run_all(variants, options.seeds, epochs=options.epochs, jobs=options.jobs)
-        for variant, by_seed in results.items():
-            write_results(variant, by_seed, epochs=options.epochs, folder=options.results)
+        run_all(
+            variants,
+            options.seeds,
+            epochs=options.epochs,
+            jobs=options.jobs,
+            folder=options.results,
+        )
     options.table.parent.mkdir(parents=True, exist_ok=True)
     options.table.write_text(render_table(options.results))
     print(f"wrote {options.table}", file=sys.stderr)

@@ -88,6 +88,7 @@ def test_given_options_lists_what_was_typed_even_where_it_is_the_default():
         ("epochs", TreeRecipe.epochs),
         ("prototype-initialization", TreeRecipe.prototype_initialization),
         ("interim-projections", TreeRecipe.interim_projections),
+        ("routing-steepness", TreeRecipe.routing_steepness),
         ("batch-size", TreeRecipe.batch_size),
         ("learning-rate", TreeRecipe.learning_rate),
         ("decoupled-weight-decay", TreeRecipe.decoupled_weight_decay),

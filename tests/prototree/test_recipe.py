@@ -10,6 +10,7 @@ from pellucid.data import Augmentation
 from pellucid.prototree import ProtoTree, Topology, TreeRecipe, TreeTask
 from pellucid.prototree.leaves import leaf_log_distributions, leaf_responsibilities
 from pellucid.prototree.recipe import initialize_from_patches
+from pellucid.prototree.routing import distributed, path_log_probabilities
 from tests.prototree.small_fits import TwoConvolutions, small_recipe
 from tests.prototree.tiny_trees import PassThrough, batched, make_tree, random_images
 
@@ -48,6 +49,7 @@ LABELS = torch.arange(12) % 3
         ({"batch_size": 2.5}, r"batch_size must be an integer >= 1, got 2.5"),
         ({"top_k": 0}, r"top_k must be an integer >= 1, got 0"),
         ({"interim_projections": -1}, r"interim_projections must be an integer >= 0, got -1"),
+        ({"routing_steepness": 0.5}, r"routing_steepness must be a number in \[1, 1000\], got 0.5"),
         ({"prototype_initialization": "patch"}, r"got 'patch'. Did you mean 'patches'\?"),
         ({"learning_rate": 0}, r"learning_rate must be a number in \(0, 1e\+30\], got 0"),
         ({"learning_rate": 1e38}, r"learning_rate must be .* got 1e\+38. Use learning_rate=0.00"),
@@ -118,6 +120,39 @@ def test_task_tree_phase_trains_prototypes_and_answers_like_the_tree():
     torch.testing.assert_close(batch.log_probabilities, task.tree(IMAGES).detach())
     expected = torch.nn.functional.nll_loss(batch.log_probabilities, LABELS)
     assert batch.objective.item() == pytest.approx(expected.item())
+
+
+def test_task_steepness_rises_geometrically_over_the_epochs_of_the_tree():
+    task = make_task(epochs=7, warm_up_epochs=2, routing_steepness=16.0)
+    steepness = [task.steepness(epoch) for epoch in range(7)]
+    assert steepness == pytest.approx([1, 1, 1, 2, 4, 8, 16])
+
+
+def test_task_steepness_single_epoch_of_the_tree_is_1():
+    assert make_task(epochs=2, warm_up_epochs=1).steepness(1) == 1
+
+
+def test_task_objective_is_half_that_of_the_steep_tree():
+    task = make_task(epochs=4, warm_up_epochs=1, routing_steepness=8.0)
+    task.tree.leaf_counts.copy_(torch.arange(12.0).view(4, 3).cos())
+    task.begin_epoch(3, 2)
+    task.module.train()
+    distances, _ = task.tree.distances(task.tree.latent(IMAGES))
+    steep = path_log_probabilities(distances, task.tree.topology, steepness=8.0)
+    steep_loss = torch.nn.functional.nll_loss(
+        distributed(steep, task.tree.leaf_log_distributions()), LABELS
+    )
+    batch = task.step(IMAGES, LABELS)
+    expected = (steep_loss + batch.cross_entropy) / 2
+    assert batch.objective.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert batch.objective.item() != pytest.approx(batch.cross_entropy.item(), rel=1e-5)
+
+
+def test_task_steepness_1_trains_the_soft_answer_alone():
+    task = make_task(epochs=4, warm_up_epochs=1, routing_steepness=1.0)
+    task.begin_epoch(3, 2)
+    batch = task.step(IMAGES, LABELS)
+    assert batch.objective is batch.cross_entropy
 
 
 def test_task_step_sums_are_the_leaves_responsibilities():

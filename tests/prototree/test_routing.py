@@ -14,6 +14,7 @@ from pellucid.prototree import (
     path_margin,
 )
 from pellucid.prototree.leaves import leaf_log_distributions
+from tests.reference import recursive_tree
 
 SEED_EXAMPLE = Topology.from_nested(((0, 1), 2))
 
@@ -88,6 +89,66 @@ def test_path_log_probabilities_gradcheck_passes():
     topology = Topology.from_nested(((3, (1, 4)), (0, 2)))
     distances = random_distances(3, topology.branches, largest=2.0).add(0.01).requires_grad_()
     assert torch.autograd.gradcheck(lambda d: path_log_probabilities(d, topology), (distances,))
+
+
+@pytest.mark.parametrize("steepness", [0.5, 2.0, 8.0, 30.0])
+def test_path_log_probabilities_steep_mixture_equals_recursive_twin(steepness):
+    nested = ((3, (1, 4)), (0, 2))
+    topology = Topology.from_nested(nested)
+    distances = random_distances(6, topology.branches, largest=2.0)
+    leaves = torch.log_softmax(random_distances(5, 3, largest=4.0, seed=1), dim=1)
+    paths = path_log_probabilities(distances, topology, steepness=steepness)
+    root = recursive_tree.grow(nested)
+    twin = [
+        recursive_tree.traverse(root, row, leaves.exp().numpy(), steepness)
+        for row in distances.tolist()
+    ]
+    torch.testing.assert_close(
+        distributed(paths, leaves).exp(),
+        torch.tensor(twin, dtype=torch.float64),
+        rtol=1e-6,
+        atol=1e-12,
+    )
+
+
+def test_path_log_probabilities_steepness_near_1_are_those_of_the_tree():
+    # At 1 itself the calculation is left out, so this is the other side of that shortcut.
+    topology = Topology.full(4)
+    distances = random_distances(8, topology.branches, largest=3.0)
+    torch.testing.assert_close(
+        path_log_probabilities(distances, topology, steepness=1 + 1e-12),
+        path_log_probabilities(distances, topology),
+    )
+
+
+def test_path_log_probabilities_very_steep_give_the_greedy_leaf_alone():
+    topology = Topology.full(5)
+    distances = random_distances(50, topology.branches, largest=1.5)
+    paths = path_log_probabilities(distances, topology, steepness=1e6)
+    assert torch.equal(paths.argmax(1), greedy_leaf(distances, topology))
+    assert not torch.equal(
+        path_log_probabilities(distances, topology).argmax(1), greedy_leaf(distances, topology)
+    )
+
+
+@pytest.mark.parametrize("steepness", [2.0, 8.0])
+def test_path_log_probabilities_steep_gradcheck_passes(steepness):
+    topology = Topology.from_nested(((3, (1, 4)), (0, 2)))
+    distances = random_distances(3, topology.branches, largest=2.0).add(0.01).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda d: path_log_probabilities(d, topology, steepness=steepness), (distances,)
+    )
+
+
+@pytest.mark.parametrize("steepness", [1.5, 16.0, 1000.0])
+@pytest.mark.parametrize("distance", [0.0, 1e-30, 1e-12, 1e-6, math.log(2), 20.0, 100.0, 1e4])
+def test_path_log_probabilities_steep_at_any_distance_have_finite_gradients(distance, steepness):
+    distances = torch.full((1, 3), distance, requires_grad=True)
+    leaves = torch.log_softmax(torch.arange(8.0).view(4, 2).cos(), dim=1)
+    paths = path_log_probabilities(distances, Topology.full(2), steepness=steepness)
+    distributed(paths, leaves)[0, 0].backward()
+    assert paths.isfinite().all()
+    assert distances.grad.isfinite().all()
 
 
 # ---------------------------------------------------------------- distributed

@@ -94,13 +94,21 @@ def similarity(distance: float) -> float:
     return math.exp(-distance)
 
 
-def traverse(node: Node, distances: Sequence[float], leaves: np.ndarray) -> list[float]:
+def steepened(probability: float, steepness: float) -> float:
+    """Return the probability whose odds are those of ``probability`` to the power ``steepness``."""
+    present, absent = probability**steepness, (1 - probability) ** steepness
+    return present / (present + absent)
+
+
+def traverse(
+    node: Node, distances: Sequence[float], leaves: np.ndarray, steepness: float = 1.0
+) -> list[float]:
     """Return the class probabilities: ``sim * right + (1 - sim) * left``."""
     if isinstance(node, Leaf):
         return [float(p) for p in leaves[node.number]]
-    sim = similarity(distances[node.number])
-    right = traverse(node.right, distances, leaves)
-    left = traverse(node.left, distances, leaves)
+    sim = steepened(similarity(distances[node.number]), steepness)
+    right = traverse(node.right, distances, leaves, steepness)
+    left = traverse(node.left, distances, leaves, steepness)
     return [sim * r + (1 - sim) * other for r, other in zip(right, left, strict=True)]
 
 

@@ -35,6 +35,7 @@ _RECIPE_OPTIONS = (
     "warm_up_epochs",
     "prototype_initialization",
     "interim_projections",
+    "routing_steepness",
     "batch_size",
     "learning_rate",
     "backbone_learning_rate",
@@ -138,6 +139,12 @@ def build_parser() -> Parser:
         type=integer,
         metavar="N",
         help="of the prototypes while training goes on (4)",
+    )
+    training.add_argument(
+        "--routing-steepness",
+        type=number,
+        metavar="S",
+        help="of the branches in half of the loss, for greedy answers; 1 for none (8)",
     )
     training.add_argument(
         "--batch-size",

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from pellucid.prototree.topology import Topology
 
@@ -25,20 +26,27 @@ TURNING_DISTANCE = math.log(2)
 
 
 def path_log_probabilities(
-    distances: Float[Tensor, "batch branches"], topology: Topology
+    distances: Float[Tensor, "batch branches"], topology: Topology, *, steepness: float = 1.0
 ) -> Float[Tensor, "batch leaves"]:
     """Return for each leaf the sum of its branches' log-probabilities; ``exp`` adds up to 1.
 
-    ``log sim = -d`` and ``log(1 - sim) = log(-expm1(-d))``, neither of which cancels.
+    ``log sim = -d`` and ``log(1 - sim) = log(-expm1(-d))``, neither of which cancels. A steepness
+    multiplies the log-odds of each branch: at 1 the paths are the tree's own, and the steeper
+    the branches, the nearer the paths come to the greedy walk.
 
-    Source: Nauta et al. 2021, equation 2. Deviation: always in log space, root at log 1 = 0.
+    Source: Nauta et al. 2021, equation 2; Hehn, Kooij and Hamprecht 2020 (steepness). Deviation:
+    always in log space, root at log 1 = 0.
 
     Args:
         distances: Distance of each image to each branch's prototype, >= 0.
         topology: The tree; its branches are the columns of ``distances``.
+        steepness: Factor on the log-odds of going right, > 0.
     """
     log_right = -distances
     log_left = torch.log(-torch.expm1(-distances.clamp_min(_LEAST_DISTANCE)))
+    if steepness != 1:
+        log_odds = steepness * (log_right - log_left)
+        log_right, log_left = logsigmoid(log_odds), logsigmoid(-log_odds)
     turns = torch.stack([log_left, log_right], dim=2)
     above = distances.new_zeros(len(distances), 1)
     reached = []
