@@ -9,13 +9,15 @@ import argparse
 import re
 from pathlib import Path
 
-from pellucid.cli import data, doctor, evaluate, explain, fit, report
+from pellucid.cli import compact, data, doctor, evaluate, explain, fit, report, study
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 PARSERS = {
     "fit": fit.build_parser,
     "evaluate": evaluate.build_parser,
     "explain": explain.build_parser,
+    "study": study.build_parser,
+    "compact": compact.build_parser,
     "report": report.build_parser,
     "data check": data.build_parser,
     "doctor": doctor.build_parser,

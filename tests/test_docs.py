@@ -20,6 +20,8 @@ PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 CONCEPT = ROOT / "docs" / "concepts" / "prototype-trees.md"
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+# What is added where a tutorial would train for a minute; the option that comes last wins.
+SHORT_STUDY = ["--epochs", "1", "--seeds", "2", "--train-images", "60", "--backend", "sequential"]
 SEED_EXAMPLE = ROOT / "examples" / "seed_example.py"
 
 
@@ -101,7 +103,10 @@ def test_tutorial_works_from_top_to_bottom(path, tmp_path, monkeypatch, capsys):
             exec(compile(content, "tutorial", "exec"), names)
         elif language == "sh":
             for line in content.splitlines():
-                assert main(shlex.split(line, comments=True)[1:]) == 0, capsys.readouterr().err
+                given = shlex.split(line, comments=True)[1:]
+                if given[0] == "study" and "--resume" not in given:
+                    given += SHORT_STUDY
+                assert main(given) == 0, capsys.readouterr().err
 
 
 def test_tutorial_states_how_many_pictures_train_select_and_judge():

@@ -17,6 +17,7 @@ _HOMES = {
     "ProtoTreeClassifier": "pellucid.prototree.classifier",
     "Topology": "pellucid.prototree",
     "UsageError": "pellucid._checks",
+    "study": "pellucid.reports.study.reported_study",
 }
 __all__ = ["__version__", *_HOMES]
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pellucid.prototree import ProtoTree as ProtoTree
     from pellucid.prototree import Topology as Topology
     from pellucid.prototree.classifier import ProtoTreeClassifier as ProtoTreeClassifier
+    from pellucid.reports.study.reported_study import study as study
 
 
 def __getattr__(name: str) -> object:

@@ -66,6 +66,11 @@ class Progress:
                 file=self._file,
             )
 
+    @property
+    def done(self) -> int:
+        """How much is done."""
+        return self._done
+
     def update(self, count: int = 1) -> None:
         """Count ``count`` more as done."""
         self._done += count

@@ -50,3 +50,13 @@ def finished_run(tmp_path_factory, photos) -> Path:
     path = tmp_path_factory.mktemp("runs") / "photos"
     assert main(["fit", str(photos), "-o", str(path), "--quiet", *QUICK]) == 0
     return path
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory, photos) -> Path:
+    """A folder of a quick study on ``photos``; not to be written to."""
+    path = tmp_path_factory.mktemp("runs") / "photos-study"
+    quick = ["--size", "16", "--epochs", "2", "--seeds", "0,2", "--backend", "sequential"]
+    arms = ["--arms", "none,l1,group_lasso"]
+    assert main(["study", str(photos), "-o", str(path), "--quiet", *arms, *quick]) == 0
+    return path

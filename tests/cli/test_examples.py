@@ -15,6 +15,7 @@ from tests.cli.sample_photos import make_photos
 README = Path(__file__).parents[2] / "README.md"
 # What is added where an example would train for minutes. An option that comes last wins, so an
 # example's own --epochs is parsed, and then cut short.
+SHORT_STUDY = ["--epochs", "1", "--seeds", "2", "--path-points", "2", "--backend", "sequential"]
 SHORT = ["--epochs", "1", "--depth", "2", "--threads", "1", "--quiet"]
 
 
@@ -56,7 +57,9 @@ def test_examples_are_found():
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_documented_command_works(pellucid, photos, finished_run, tmp_path, monkeypatch, example):
+def test_documented_command_works(
+    pellucid, photos, finished_run, finished_study, tmp_path, monkeypatch, example
+):
     monkeypatch.chdir(tmp_path)
     given = shlex.split(example)[1:]
     shutil.copytree(photos, "photos")
@@ -70,6 +73,10 @@ def test_documented_command_works(pellucid, photos, finished_run, tmp_path, monk
             given += ["--size", "8"]
     elif "cifar10" in example:
         pytest.skip("needs a download")
-    if any(word.startswith("runs/photos") for word in given) and "-o" not in given:
+    elif given[0] == "study" and "--resume" not in given:
+        given += [*SHORT_STUDY, "--train-images", "20", "--quiet"]
+    if any(word.startswith("runs/photos-study") for word in given) and "-o" not in given:
+        shutil.copytree(finished_study, "runs/photos-study")
+    elif any(word.startswith("runs/photos") for word in given) and "-o" not in given:
         shutil.copytree(finished_run, "runs/photos")
     assert pellucid(*given).code == 0

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from pellucid._checks import UsageError, check_integer
 from pellucid.backbones.patch_cnn import PatchCnn
+from pellucid.backbones.small_cnn import SmallCnnFeatures
 from pellucid.backbones.timm_features import create_timm_features, load_matching, read_weights
 
-_OWN = ("patch_cnn",)
+_OWN = {"patch_cnn": PatchCnn, "small_cnn": lambda _: SmallCnnFeatures()}
 
 
 class Backbone(nn.Module):
@@ -65,7 +66,8 @@ def create_backbone(
     as torchvision's do, bit for bit at the same seed.
 
     Args:
-        name: ``patch_cnn`` (small receptive field, see :class:`PatchCnn`) or any timm model.
+        name: ``patch_cnn`` (small receptive field, see :class:`PatchCnn`), ``small_cnn`` (the
+            network of studies, see :class:`SmallCnnFeatures`) or any timm model.
         image_size: Height and width in pixels.
         weights: ``None`` for random ones, ``"hub"`` to download timm's, or a local
             ``.safetensors`` file (``.pth`` and ``.pt`` are read as plain tensors only).
@@ -79,7 +81,7 @@ def create_backbone(
     image_size = _checked_size(image_size)
     if name not in _OWN:
         features = create_timm_features(
-            name, image_size=image_size, weights=weights, stage=stage, other_names=_OWN
+            name, image_size=image_size, weights=weights, stage=stage, other_names=tuple(_OWN)
         )
         if weights is None:
             return Backbone(features, name=name, image_size=image_size)
@@ -93,7 +95,7 @@ def create_backbone(
             f"weights of backbone {name!r} must be None or a file, got 'hub': none are published. "
             "Train it from random weights."
         )
-    network = PatchCnn(image_size)
+    network = _OWN[name](image_size)
     if weights is not None:
         what = f"weights {str(weights)!r} do not fit backbone {name!r}"
         load_matching(network, read_weights(Path(weights)), what=what)

@@ -31,10 +31,19 @@ REQUIRED = {
     "jaxtyping": "jaxtyping",
     "platformdirs": "platformdirs",
     "tqdm": "tqdm",
+    "joblib": "joblib",
 }
 EXTRAS = {
     "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
-    "docs": {"sphinx": "sphinx", "furo": "furo", "myst-parser": "myst_parser"},
+    "dask": {"distributed": "distributed"},
+    "ray": {"ray": "ray"},
+    "tensorboard": {"tensorboard": "tensorboard"},
+    "docs": {
+        "sphinx": "sphinx",
+        "docutils": "docutils",
+        "furo": "furo",
+        "myst-parser": "myst_parser",
+    },
     "test": {
         "pytest": "pytest",
         "pytest-cov": "pytest_cov",

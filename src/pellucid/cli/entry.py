@@ -20,6 +20,8 @@ COMMANDS = {
     "fit": ("pellucid.cli.fit", "train a prototype tree on images and write its report"),
     "evaluate": ("pellucid.cli.evaluate", "measure a trained tree on test images"),
     "explain": ("pellucid.cli.explain", "say why a trained tree answers as it does"),
+    "study": ("pellucid.cli.study", "compare penalties over several seeds, with a verdict"),
+    "compact": ("pellucid.cli.compact", "remove the dead units of a study's network for good"),
     "report": ("pellucid.cli.report", "write the report of a trained tree again"),
     "data": ("pellucid.cli.data", "look at a folder of images: `pellucid data check DIR`"),
     "doctor": ("pellucid.cli.doctor", "say what this machine has and what is missing"),
@@ -29,6 +31,7 @@ examples:
   pellucid fit digits
   pellucid fit photos/ -o runs/photos
   pellucid explain runs/photos photo.jpg
+  pellucid study photos/ --arms none,l1,l2
   pellucid doctor
 """
 _BUG = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tarfile
 import tempfile
 import zlib
@@ -96,6 +97,7 @@ def read_cifar10(
     image_size: tuple[int, int],
     *,
     archive_path: Path | None = None,
+    sha256: str | None = None,
     cache: Path | None = None,
     quiet: bool = False,
     memory_limit_bytes: int = 2**30,
@@ -105,6 +107,8 @@ def read_cifar10(
     Args:
         image_size: Other sizes than (32, 32) are resized bilinearly.
         archive_path: A copy of the archive; by default it is downloaded once.
+        sha256: Checksum (hex) of another archive of the same format at ``archive_path``, with
+            any number of images a member; it is read into memory and not cached.
         cache: Folder for the download and the array; see ``cache_folder``.
         quiet: No progress bar on stderr.
         memory_limit_bytes: Images resized to more than this in all stream.
@@ -116,9 +120,31 @@ def read_cifar10(
         UsageError: ``archive_path`` does not exist.
         DataError: The archive cannot be had, is another file, or cannot be stored.
     """
-    records = open_records(PUBLIC_ARCHIVE, cache_folder(cache), archive_path, quiet=quiet)
+    if sha256 is not None:
+        records, train_count = _read_other_archive(archive_path, sha256)
+    else:
+        records = open_records(PUBLIC_ARCHIVE, cache_folder(cache), archive_path, quiet=quiet)
+        train_count = len(_TRAIN_MEMBERS) * PUBLIC_ARCHIVE.records_per_member
     images = images_from_records(records, image_size, memory_limit_bytes=memory_limit_bytes)
-    return images, len(_TRAIN_MEMBERS) * PUBLIC_ARCHIVE.records_per_member
+    return images, train_count
+
+
+def _read_other_archive(path: Path | None, sha256: str) -> tuple[NDArray[np.uint8], int]:
+    """Read an archive that is not the public one, but was made like it."""
+    if path is None or not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise UsageError(
+            f"sha256 must be 64 hexadecimal digits, for the path of an archive, got {sha256!r}. "
+            f"Leave it out for {ARCHIVE_NAME} itself."
+        )
+    if not path.is_file():
+        raise UsageError(f"{path} must be an archive, but there is no such file.")
+    found = hash_file(path)
+    if found != sha256.lower():
+        raise DataError(
+            f"{path} is not the archive meant: its SHA-256 is {found}, expected {sha256.lower()}."
+        )
+    parts = _read_members(path, None)
+    return np.concatenate(parts), sum(map(len, parts[:-1]))
 
 
 def open_records(
@@ -162,7 +188,8 @@ def _make_cached(
             source.unlink()
         if not source.exists():
             download_file(archive.remote, source, quiet=quiet)
-    _store(_read_members(source, archive), folder, archive)
+    parts = _read_members(source, archive.records_per_member)
+    _store(np.concatenate(parts), folder, archive)
     if archive_path is None:
         source.unlink()
     records = _open_cached(folder, archive)
@@ -249,38 +276,40 @@ def _verify_copy(path: Path, remote: RemoteFile) -> None:
     raise DataError(
         f"{path} is not the archive {ARCHIVE_NAME}: its SHA-256 is {found} "
         f"({path.stat().st_size:,} bytes), expected {remote.sha256} ({remote.size_bytes:,} bytes). "
-        "Download it again."
+        "Download it again; if another archive of that format is meant, give its SHA-256 too."
     )
 
 
-def _read_members(path: Path, archive: Cifar10Archive) -> NDArray[np.uint8]:
-    """Read the six binary members by name, training first; nothing is written to disk."""
-    members = (*_TRAIN_MEMBERS, _TEST_MEMBER)
-    records = np.empty((len(members) * archive.records_per_member, _RECORD_BYTES), np.uint8)
-    expected_bytes = archive.records_per_member * _RECORD_BYTES
+def _read_members(path: Path, records_per_member: int | None) -> list[NDArray[np.uint8]]:
+    """Read the six binary members by name, training first; nothing is written to disk.
+
+    Args:
+        path: Of the archive.
+        records_per_member: Records that each must hold; None takes any number but 0.
+    """
+    parts: list[NDArray[np.uint8]] = []
     try:
         with tarfile.open(path, "r:gz") as tar:
-            for number, name in enumerate(members):
+            for name in (*_TRAIN_MEMBERS, _TEST_MEMBER):
                 member = tar.getmember(name)
                 file = tar.extractfile(member) if member.isreg() else None
-                if file is None or member.size != expected_bytes:
+                count = records_per_member or max(1, round(member.size / _RECORD_BYTES))
+                if file is None or member.size != count * _RECORD_BYTES:
+                    whole = f"{count * _RECORD_BYTES:,} bytes"
                     raise DataError(
-                        f"{path}: {name} must be a file of {expected_bytes:,} bytes, "
-                        f"got {member.size:,}."
+                        f"{path}: {name} must be a file of {whole}, got {member.size:,}."
                     )
-                start = number * archive.records_per_member
-                records[start : start + archive.records_per_member] = np.frombuffer(
-                    file.read(), np.uint8
-                ).reshape(-1, _RECORD_BYTES)
+                part = np.frombuffer(file.read(), np.uint8).reshape(-1, _RECORD_BYTES)
+                if part[:, 0].max() >= len(CLASS_NAMES):
+                    raise DataError(f"{path}: labels must be in [0, 9], got {part[:, 0].max()}.")
+                parts.append(part)
     except KeyError as error:
         raise DataError(f"{path} has no member {error.args[0]!r}.") from error
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} cannot be read as a tar.gz archive: {error}.") from error
-    if records[:, 0].max() >= len(CLASS_NAMES):
-        raise DataError(f"{path}: labels must be in [0, 9], got {records[:, 0].max()}.")
-    return records
+    return parts
 
 
 def _store(records: NDArray[np.uint8], folder: Path, archive: Cifar10Archive) -> None:

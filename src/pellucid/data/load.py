@@ -46,6 +46,7 @@ def load_data(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.2,
     strict: bool = False,
+    sha256: str | None = None,
     cache: Path | None = None,
     quiet: bool = False,
 ) -> LabelledData:
@@ -66,6 +67,7 @@ def load_data(
         test_fraction: Share of all images, in [0, 1).
         strict: Refuse a folder in which anything is wrong; by default bad files are left out and
             listed in ``rejected``.
+        sha256: Checksum of an archive that is not CIFAR-10 itself but in its format.
         cache: Where CIFAR-10 is kept; by default $PELLUCID_CACHE or the user's cache folder.
         quiet: No progress bars on stderr.
 
@@ -95,6 +97,7 @@ def load_data(
         images, train_count = cifar10.read_cifar10(
             size or cifar10.DEFAULT_IMAGE_SIZE,
             archive_path=path,
+            sha256=sha256,
             cache=cache,
             quiet=quiet,
         )

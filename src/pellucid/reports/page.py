@@ -105,7 +105,8 @@ class _ExplainedView:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def template_environment() -> jinja2.Environment:
+    """Return what renders the templates: all text is escaped, and a missing name is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pellucid.reports"),
         autoescape=True,
@@ -264,7 +265,7 @@ def render_report(report: TreeReport) -> str:
         for i, image in enumerate(report.explained)
     )
     return (
-        _environment()
+        template_environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -323,7 +324,7 @@ def render_explanation(
         if step.branch in illustrator.prototypes
     )
     return (
-        _environment()
+        template_environment()
         .get_template("explanation.html.j2")
         .render(
             title=title or f"Why {explained.name} is answered {explained.predicted_class}",

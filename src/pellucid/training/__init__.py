@@ -2,6 +2,7 @@
 
 from pellucid._progress import Progress
 from pellucid.training.interruption import Interrupted, interruptible
+from pellucid.training.loggers import Logger, TensorBoardLogger
 from pellucid.training.loop import (
     Batch,
     Task,
@@ -10,12 +11,18 @@ from pellucid.training.loop import (
     choose_batch_size,
     train,
 )
+from pellucid.training.outcome import Outcome, Recipe, Snapshot
 
 __all__ = [
     "Batch",
     "Interrupted",
+    "Logger",
+    "Outcome",
     "Progress",
+    "Recipe",
+    "Snapshot",
     "Task",
+    "TensorBoardLogger",
     "TrainingPlan",
     "TrainingResult",
     "choose_batch_size",

@@ -1,0 +1,1 @@
+"""Dead filters and neurons removed for good."""

@@ -1,0 +1,1 @@
+"""Intervals, tests and words: what the runs of a study allow to be said."""

@@ -1,0 +1,153 @@
+"""From the records of a finished study to its result: compared, described, put in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from pellucid.data import LabelledData
+from pellucid.regularization.arms import Arm
+from pellucid.regularization.compaction.compact import CannotCompact, CompactionRow, compact
+from pellucid.regularization.named_penalties import PENALTY_NAMES
+from pellucid.regularization.penalty_path import PenaltyPath
+from pellucid.regularization.recipe import NetworkRecipe
+from pellucid.regularization.record import RunRecord
+from pellucid.regularization.result import ArmFacts, DataFacts, StudyResult
+from pellucid.regularization.small_networks import create_network
+from pellucid.regularization.stacking.stacked_weights import parameter_kinds
+from pellucid.regularization.statistics.summaries import compare, study_power, summarize
+from pellucid.regularization.statistics.verdict import verdict
+from pellucid.regularization.trained_networks import load_trained
+from pellucid.regularization.tuning import TuningRow
+from pellucid.regularization.weight_measures import weight_histograms
+from pellucid.runs import Run
+
+
+def summarize_study(
+    data: LabelledData,
+    facts: DataFacts,
+    *,
+    arms: Sequence[Arm],
+    records: Sequence[RunRecord],
+    weights: Mapping[str, Sequence[Mapping[str, Tensor]]],
+    tuning: tuple[TuningRow, ...],
+    path: PenaltyPath | None,
+    run: Run,
+    preset: str | None,
+    command: str,
+    seconds: float,
+) -> StudyResult:
+    """Compare the arms of a study and put together all that its report needs.
+
+    Args:
+        data: The images.
+        facts: What is said of them.
+        arms: With the strengths they were trained at.
+        records: One for each arm and seed, arms in order.
+        weights: Of each arm after the last epoch, a state dict a seed.
+        tuning: Candidates that were tried.
+        path: The penalty path, or None.
+        run: The study's folder, with all runs in it.
+        preset: Name of the protocol, or None.
+        command: What repeats the study, or "".
+        seconds: Wall time.
+    """
+    summaries, comparisons = summarize(records), compare(records)
+    power = study_power(comparisons)
+    described = tuple(describe_arm(arm, data) for arm in arms)
+    networks = {arm.name: arm.recipe for arm in arms if isinstance(arm.recipe, NetworkRecipe)}
+    named = [name for name, recipe in networks.items() if isinstance(recipe.network, str)]
+    return StudyResult(
+        title=_ask(arms, facts.name),
+        preset=preset,
+        data=facts,
+        arms=described,
+        records=tuple(records),
+        summaries=summaries,
+        comparisons=comparisons,
+        verdict=verdict(
+            summaries,
+            comparisons,
+            power,
+            titles={arm.name: arm.title for arm in described},
+            tuned=bool(tuning),
+        ),
+        power=power,
+        histograms=weight_histograms({name: weights[name] for name in networks}),
+        path=path,
+        compaction=_compact_arms(run, named, records[0].seed, data),
+        tuning=tuning,
+        seconds=seconds,
+        remarks=_remarks(records),
+        folder=run.path,
+        command=command,
+        environment=run.environment,
+    )
+
+
+def _ask(arms: Sequence[Arm], name: str) -> str:
+    """Return the question that the study answers."""
+    networks = all(isinstance(arm.recipe, NetworkRecipe) for arm in arms)
+    what = "Which penalty helps" if networks else "Which arm is better"
+    return f"{what} on {name}?"
+
+
+def describe_arm(arm: Arm, data: LabelledData) -> ArmFacts:
+    """Say in words what an arm minimizes.
+
+    Raises:
+        UsageError: its network cannot be built for these images, or its optimizer cannot take its
+            penalty.
+    """
+    recipe = arm.recipe
+    if not isinstance(recipe, NetworkRecipe):
+        described = recipe.describe()
+        title = str(described.get("title", arm.name.replace("_", " ")))
+        return ArmFacts(arm.name, title, str(described.get("objective", "its own")), described)
+    network = create_network(
+        recipe.network,
+        classes=len(data.images.class_names),
+        image_size=data.images.image_size,
+        seed=0,
+    )
+    objective = recipe.penalty.objective(parameter_kinds(network), optimizer=recipe.optimizer)
+    title = arm.name.replace("_", " ")
+    if arm.name == "none":
+        title = "no penalty"
+    elif arm.name in PENALTY_NAMES or recipe.penalty.method == "subgradient":
+        title = recipe.penalty.title
+    elif arm.strength is not None:
+        title = f"{title} {arm.strength:g}"
+    return ArmFacts(arm.name, title, objective, recipe.describe())
+
+
+def _compact_arms(
+    run: Run, arms: Sequence[str], seed: int, data: LabelledData
+) -> tuple[CompactionRow, ...]:
+    """Compact the network of each arm at one seed, where there is something to remove."""
+    rows = []
+    for arm in arms:
+        trained = load_trained(run, arm, seed)
+        if not any(layer.dead_rows for layer in trained.record.last.layers):
+            continue
+        try:
+            row = compact(trained.module, trained.examples(data), name=arm).row
+        except CannotCompact:  # an architecture it cannot read; the other figures stand without it
+            continue
+        if row.removed_units:
+            rows.append(row)
+    return tuple(rows)
+
+
+def _remarks(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    reasons: dict[str, list[str]] = {}
+    for record in records:
+        if reason := record.details.get("alone"):
+            arms = reasons.setdefault(str(reason), [])
+            if record.arm not in arms:
+                arms.append(record.arm)
+    return tuple(
+        f"Trained one network at a time ({', '.join(arms)}): {reason}"
+        for reason, arms in reasons.items()
+    )

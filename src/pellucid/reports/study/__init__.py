@@ -1,0 +1,1 @@
+"""The report of a study: one page with verdict, differences, curves, weights and protocol."""
