@@ -12,8 +12,7 @@ from pellucid.regularization.compaction.unit_removal import CompactedLayer
 from pellucid.regularization.penalty_path import PenaltyPath, knee, pareto_front
 from pellucid.regularization.record import LayerWeights, Measured, RunRecord
 from pellucid.regularization.result import ArmFacts, DataFacts, StudyResult
-from pellucid.regularization.statistics.comparison import compare
-from pellucid.regularization.statistics.power import study_power
+from pellucid.regularization.statistics.comparison import compare, study_power
 from pellucid.regularization.statistics.summaries import summarize
 from pellucid.regularization.statistics.verdict import verdict
 from pellucid.regularization.tuning import TuningRow

@@ -39,7 +39,7 @@ class Arm:
     """
 
     name: str
-    recipe: Recipe
+    recipe: NetworkRecipe | Recipe
     knob: str = ""
     strength: float | None = None
 

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from pellucid._checks import UsageError, check_choice, check_integer, check_number
-from pellucid.data import Augmentation, LabelledData, Normalization
+from pellucid.data import Augmentation, Normalization
 from pellucid.regularization.penalties import Penalty
-from pellucid.runs import Run
-from pellucid.training import Outcome
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "cosine")
@@ -98,20 +95,3 @@ class NetworkRecipe:
             name = getattr(self.network, "__qualname__", type(self.network).__qualname__)
             described["network"] = f"{getattr(self.network, '__module__', '')}.{name}".lstrip(".")
         return described
-
-    def fit(
-        self,
-        data: LabelledData,
-        *,
-        seed: int,
-        run: Run | None = None,
-        device: torch.device | str = "cpu",
-        resume: bool = False,
-        quiet: bool = True,
-    ) -> Outcome:
-        """Train one network: a stack of one, see `train_stack`. Shows no progress of its own."""
-        from pellucid.regularization.stacking.stacked_training import (
-            train_stack,  # it knows recipes
-        )
-
-        return train_stack([(self, seed)], data, device=device, run=run, resume=resume)[0]

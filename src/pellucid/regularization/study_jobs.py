@@ -45,7 +45,7 @@ class PlannedRun:
 
     arm: str
     seed: int
-    recipe: Recipe
+    recipe: NetworkRecipe | Recipe
     file_name: str
 
 
@@ -181,24 +181,27 @@ def _train_stage(
     before: Sequence[Outcome],
     heard: _ProgressFile,
 ) -> list[Outcome]:
-    recipes = [planned.recipe for planned in stage]
-    if all(isinstance(recipe, NetworkRecipe) for recipe in recipes):
-        return train_stack(
-            [(planned.recipe, planned.seed) for planned in stage],  # type: ignore[misc]
+    outcomes: list[Outcome] = []
+    networks: list[tuple[NetworkRecipe, int]] = []
+    for planned in stage:
+        recipe, seed = planned.recipe, planned.seed
+        if isinstance(recipe, NetworkRecipe):
+            networks.append((recipe, seed))
+            continue
+        where = torch.device(device)
+        outcomes.append(recipe.fit(data, seed=seed, run=run, device=where, resume=True, quiet=True))
+    if networks:  # then there are no others: see `plan_jobs`
+        outcomes = train_stack(
+            networks,
             data,
             device=torch.device(device),
             run=run,
             resume=True,
             initial=[outcome.last.weights for outcome in before] or None,
             on_epoch=heard.write,
-            train_metrics=recipes[0].train_metrics,  # type: ignore[attr-defined]
+            train_metrics=networks[0][0].train_metrics,
         )
-    return [
-        planned.recipe.fit(
-            data, seed=planned.seed, run=run, device=torch.device(device), resume=True, quiet=True
-        )
-        for planned in stage
-    ]
+    return outcomes
 
 
 def _record(planned: PlannedRun, outcome: Outcome, data: LabelledData) -> FinishedRun:
@@ -267,7 +270,7 @@ def _share_out(items: Sequence[Item], parts: int) -> list[tuple[Item, ...]]:
     return [tuple(items[a:b]) for a, b in itertools.pairwise(edges)]
 
 
-def _epochs(recipe: Recipe) -> int:
+def _epochs(recipe: NetworkRecipe | Recipe) -> int:
     return int(recipe.describe().get("epochs", 1))
 
 

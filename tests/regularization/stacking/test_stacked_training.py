@@ -299,11 +299,6 @@ def test_stack_key_ignores_penalty_and_smoothing_alone():
     assert stack_key(MLP) != stack_key(dataclasses.replace(MLP, dropout=0.1))
 
 
-def test_recipe_fit_is_a_stack_of_one():
-    outcome = MLP.fit(TINY, seed=2, run=None, device=torch.device("cpu"), resume=False, quiet=True)
-    assert same_weights(outcome, train_stack([(MLP, 2)], TINY)[0])
-
-
 def test_recipe_describe_is_printable():
     described = dataclasses.replace(MLP, network=ResidualNet, penalty=ARMS[1]).describe()
     assert described["network"].endswith("small_studies.ResidualNet")

@@ -6,13 +6,12 @@ import pytest
 from scipy import stats
 
 from pellucid import UsageError
-from pellucid.regularization.statistics.comparison import compare
+from pellucid.regularization.statistics.comparison import compare, study_power
 from pellucid.regularization.statistics.power import (
     chance_to_find,
     detectable_difference,
     power,
     seeds_needed,
-    study_power,
     wilcoxon_least_p,
 )
 from tests.reference import statistics as plain

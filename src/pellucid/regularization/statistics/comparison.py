@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ from pellucid.regularization.statistics.paired_differences import (
     t_test,
     wilcoxon_test,
 )
-from pellucid.regularization.statistics.power import SIGNIFICANCE, seeds_needed
+from pellucid.regularization.statistics.power import SIGNIFICANCE, Power, power, seeds_needed
 
 MOMENTS = ("last", "best")
 
@@ -270,3 +271,19 @@ def _note(differences: NDArray[np.float64], per_answer: NDArray[np.float64]) -> 
     if len(differences) == 2:
         return "Two common seeds: too few for a bootstrap interval; the others are very wide."
     return ""
+
+
+def study_power(comparisons: Sequence[Comparison], *, moment: str = "last") -> Power:
+    """Tell what a study with the spread of this one finds.
+
+    The standard deviation is the root mean square over the comparisons at the moment. Comparisons
+    with a collapsed or diverged run are left out as long as others are left: one broken run would
+    pass for the ordinary spread.
+    """
+    family = [c for c in comparisons if c.moment == moment]
+    sound = [c for c in family if c.sd is not None and not c.flagged_seeds]
+    used = sound or [c for c in family if c.sd is not None]
+    if not used:
+        return power(None, min((c.n_seeds for c in family), default=0))
+    sd = math.sqrt(sum(c.sd**2 for c in used if c.sd is not None) / len(used))
+    return power(sd, min(c.n_seeds for c in used), comparisons=len(family))

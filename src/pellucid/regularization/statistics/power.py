@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import optimize, special, stats
 
 from pellucid._checks import check_integer, check_number
-
-if TYPE_CHECKING:
-    from pellucid.regularization.statistics.comparison import Comparison
 
 SIGNIFICANCE = 0.05
 WANTED_CHANCE = 0.8
@@ -150,19 +146,3 @@ def power(
     strict = detectable_difference(sd=sd, n_seeds=n_seeds, significance=SIGNIFICANCE / comparisons)
     detectable = detectable_difference(sd=sd, n_seeds=n_seeds)
     return Power(n_seeds, sd, chances, detectable, comparisons, strict, least)
-
-
-def study_power(comparisons: Sequence[Comparison], *, moment: str = "last") -> Power:
-    """Tell what a study with the spread of this one finds.
-
-    The standard deviation is the root mean square over the comparisons at the moment. Comparisons
-    with a collapsed or diverged run are left out as long as others are left: one broken run would
-    pass for the ordinary spread.
-    """
-    family = [c for c in comparisons if c.moment == moment]
-    sound = [c for c in family if c.sd is not None and not c.flagged_seeds]
-    used = sound or [c for c in family if c.sd is not None]
-    if not used:
-        return power(None, min((c.n_seeds for c in family), default=0))
-    sd = math.sqrt(sum(c.sd**2 for c in used if c.sd is not None) / len(used))
-    return power(sd, min(c.n_seeds for c in used), comparisons=len(family))

@@ -16,10 +16,11 @@ from pellucid.regularization.statistics.comparison import (
     compare,
     correct_answers,
     group_runs,
+    study_power,
 )
 from pellucid.regularization.statistics.overfitting import is_overfitting, read_validation_curve
 from pellucid.regularization.statistics.paired_differences import sampling_interval, t_interval
-from pellucid.regularization.statistics.power import Power, power, study_power
+from pellucid.regularization.statistics.power import Power, power
 
 __all__ = [
     "MOMENTS",
