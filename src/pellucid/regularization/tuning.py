@@ -114,7 +114,7 @@ def list_path(
 ) -> tuple[tuple[Arm, ...], tuple[float, ...]]:
     """Return an arm at ``points`` rising strengths, and the strengths.
 
-    They run from a thirtieth of the arm's strength to ten times it. The first is trained for all
+    They run from a tenth of the arm's strength to thirty times it. The first is trained for all
     epochs; each later one starts from the weights of the one before, for a third of the epochs
     (Friedman, Hastie and Tibshirani 2010, "Regularization Paths": warm starts; there from strong
     to weak, here from weak to strong, since a network of zeros does not come to life again).
@@ -127,7 +127,7 @@ def list_path(
             f"path must be an arm with a strength, got {arm.name!r}. Use l1, l2 or group_lasso."
         )
     middle = arm.strength or 1.0
-    strengths = np.geomspace(middle / 30, middle * 10, points).tolist()
+    strengths = np.geomspace(middle / 10, middle * 30, points).tolist()
     arms = []
     for number, strength in enumerate(strengths):
         recipe = named_arm(arm.name, base, strength=strength).recipe
