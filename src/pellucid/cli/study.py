@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from pellucid.cli.arguments import (
     number,
     size,
 )
-from pellucid.cli.output import Interruption, print_json, print_lines, print_note
+from pellucid.cli.output import Interruption, print_error, print_json, print_lines, print_note
 
 if TYPE_CHECKING:
     from pellucid.regularization.arms import Arm
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pellucid.regularization.study import StudySettings
 
 REPORT_FILE = "report.html"
+_DIVERGED = 4
 _WITH_RESUME = {"--resume", "--json", "--quiet", "--no-report"}
 _NOT_KEPT = {"resume", "json", "quiet", "no_report", "out"}
 _RECIPE_OPTIONS = (
@@ -41,6 +43,7 @@ _RECIPE_OPTIONS = (
     "precision",
 )
 _SMALLEST_FOR_CNN_PX = 12
+LOGGERS = ("tensorboard",)
 TREE_ARMS = {"tree": "greedy", "soft_tree": "distributed"}
 
 
@@ -124,7 +127,9 @@ def build_parser() -> Parser:
 
     training = parser.add_argument_group("the training of every arm")
     training.add_argument(
-        "--network", metavar="NAME", help="small_cnn (default), small_mlp or a timm model"
+        "--network",
+        metavar="NAME",
+        help="small_cnn (default), small_mlp, patch_cnn or one of timm",
     )
     training.add_argument("--epochs", type=integer, metavar="N", help="(60; 30 with the preset)")
     training.add_argument("--batch-size", type=integer, metavar="N", help="images a step (64)")
@@ -132,6 +137,15 @@ def build_parser() -> Parser:
     training.add_argument("--learning-rate", type=number, metavar="R", help="(0.01)")
     training.add_argument("--momentum", type=number, metavar="R", help="of sgd (0.9)")
     training.add_argument("--schedule", metavar="NAME", help="constant (default) or cosine")
+    training.add_argument(
+        "--ramp", type=number, metavar="F", help="strengths rise over this share of the epochs (0)"
+    )
+    training.add_argument(
+        "--polish", type=integer, metavar="N", help="full-batch proximal steps at the end (0)"
+    )
+    training.add_argument(
+        "--method", metavar="NAME", help="of L1 and groups: proximal (default) or subgradient"
+    )
     training.add_argument(
         "--augment",
         type=augmentation_amounts,
@@ -171,7 +185,11 @@ def run(given: Sequence[str]) -> int:
             )
             name = "SIGTERM" if code == 143 else "SIGINT"
             raise Interruption(f"interrupted by {name}. {how}", code) from None
-    return _tell(result, values)
+    code = _tell(result, values)
+    if all(record.status == "diverged" for record in result.records):
+        print_error("every training diverged: a loss was not finite. Use a lower --learning-rate.")
+        return _DIVERGED
+    return code
 
 
 def _make(settings: StudySettings, values: argparse.Namespace, folder: list[Path]) -> StudyResult:
@@ -230,13 +248,22 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
     from pellucid.regularization.study_data import StudyData
 
     reference = values.preset is not None
+    if values.log is not None:
+        check_choice("log", values.log, LOGGERS)
+        if importlib.util.find_spec("tensorboard") is None:
+            raise UsageError(
+                "log 'tensorboard' needs the package tensorboard, which is not installed. "
+                "Run `pip install 'pellucid[tensorboard]'`, or leave --log out."
+            )
     if reference:
         check_choice("preset", values.preset, PRESETS)
-        for flag in ("arms", "strength", "tune", "path"):
+        fixed = ("arms", "strength", "tune", "path", "size", "validation_fraction", "test_fraction")
+        for flag in fixed:
             if getattr(values, flag) is not None:
+                typed = flag.replace("_", "-")
                 raise UsageError(
-                    f"--{flag} cannot be given with --preset reference, which fixes it. Leave "
-                    "one of them out."
+                    f"--{typed} cannot be given with --preset reference, which fixes it. Leave one "
+                    "of them out."
                 )
     base = _read_recipe(values, REFERENCE_RECIPE if reference else NetworkRecipe())
     seed = values.seed if values.seed is not None else (REFERENCE_SEED if reference else 0)
@@ -281,8 +308,26 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
     )
     kept = {name: value for name, value in vars(values).items() if name not in _NOT_KEPT}
     kept["jobs"] = settings.processes  # the machine that resumes may have other cores
-    line = getattr(values, "command_line", None) or shlex.join(["pellucid", "study", *given])
+    if values.data is not None:
+        kept["data"] = settings.data.data  # absolute: it may be resumed from another folder
+    line = getattr(values, "command_line", None) or shlex.join(
+        ["pellucid", "study", *_without_output(given)]
+    )
     return replace(settings, preset=values.preset, request={**kept, "command_line": line})
+
+
+def _without_output(given: Sequence[str]) -> list[str]:
+    """Leave out what says where results go: whoever repeats the study needs another place."""
+    kept: list[str] = []
+    skip = False
+    for word in given:
+        if skip or word in ("--json", "--quiet") or word.startswith("--out="):
+            skip = False
+        elif word in ("-o", "--out"):
+            skip = True
+        else:
+            kept.append(word)
+    return kept
 
 
 def _read_recipe(values: argparse.Namespace, base: NetworkRecipe) -> NetworkRecipe:
@@ -294,6 +339,10 @@ def _read_recipe(values: argparse.Namespace, base: NetworkRecipe) -> NetworkReci
     chosen: dict[str, Any] = {
         name: value for name in _RECIPE_OPTIONS if (value := getattr(values, name)) is not None
     }
+    given = {"ramp": values.ramp, "polish_steps": values.polish, "method": values.method}
+    asked = {name: value for name, value in given.items() if value is not None}
+    if asked:
+        chosen["penalty"] = replace(base.penalty, **asked)
     if values.network is None and values.size is not None:
         sides = (values.size, values.size) if isinstance(values.size, int) else values.size
         if min(sides) < _SMALLEST_FOR_CNN_PX:

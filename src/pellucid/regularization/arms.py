@@ -65,7 +65,7 @@ def named_arm(name: str, base: NetworkRecipe, *, strength: float | None = None) 
     parts = name.split("+")
     recipe = base
     for position, part in enumerate(parts):
-        recipe = _changed(recipe, part, strength if position == 0 else None)
+        recipe = set_strength(recipe, part, strength if position == 0 else None)
         if part in parts[:position] or (position and part in PENALTY_NAMES):
             raise UsageError(
                 f"arm {name!r} must name one penalty, first, and then each alternative once. "
@@ -110,9 +110,23 @@ def check_strengths(strengths: Mapping[str, float], names: Sequence[str]) -> Non
         check_number(f"strength of {name}", value, low=0, open_low=True)
 
 
-def _changed(recipe: NetworkRecipe, name: str, strength: float | None) -> NetworkRecipe:
+def set_strength(recipe: NetworkRecipe, name: str, strength: float | None) -> NetworkRecipe:
+    """Return ``recipe`` with ``name`` at a strength; all else, such as a ramp, stays.
+
+    Args:
+        recipe: What is changed.
+        name: One of `arm_names`.
+        strength: None takes the usual one.
+
+    Raises:
+        UsageError: the name is unknown, or has no strength.
+    """
     if name in PENALTY_NAMES:
-        return replace(recipe, penalty=named_penalty(name, strength))
+        terms = named_penalty(name, strength)
+        penalty = replace(
+            recipe.penalty, l1=terms.l1, l2=terms.l2, group=terms.group, max_norm=terms.max_norm
+        )
+        return replace(recipe, penalty=penalty)
     if name not in PLAIN_ALTERNATIVES:
         raise UsageError(
             f"arm must be one of {', '.join(arm_names())}, or several joined by '+', got "

@@ -30,8 +30,9 @@ REFERENCE_FAULTS = (
     "The validation images are half of the official test images: what is selected on one half is "
     "judged on its sister half. (The original drew the halves in an order without a seed; here it "
     "has one.)",
-    "Training figures are taken while the weights move, so they lag behind and make the gap look "
-    "smaller than it is.",
+    "The curves of the training images are taken while the weights move, so they lag behind and "
+    "the distance to the validation curves looks smaller than it is. (The tables here are measured "
+    "with the network at rest.)",
     "The original counted the penalty in the training loss it reported, so the losses of two arms "
     "could not be compared. On this page cross-entropy, penalty and objective are kept apart.",
     "L1 by subgradient: weights get small but none gets exactly zero, so nothing can be removed.",

@@ -26,7 +26,8 @@ class NetworkRecipe:
     """Everything that decides a trained network besides the data and the seed.
 
     Attributes:
-        network: ``"small_cnn"``, ``"small_mlp"``, the name of a timm model, or a factory.
+        network: ``"small_cnn"``, ``"small_mlp"``, ``"patch_cnn"``, the name of a timm model, or a
+            factory; see `create_network`.
         penalty: What is added to the cross-entropy.
         epochs: Passes over the training images.
         batch_size: Images a step; an incomplete last batch is trained on too.

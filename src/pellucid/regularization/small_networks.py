@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -10,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid._checks import UsageError, check_integer, did_you_mean
+from pellucid.backbones import create_backbone
 from pellucid.regularization.recipe import NetworkFactory
 from pellucid.runs import sequence_seed
 
-SMALL_NETWORKS = ("small_cnn", "small_mlp")
+SMALL_NETWORKS = ("small_cnn", "small_mlp", "patch_cnn")
 
 
 class SmallCnn(nn.Module):
@@ -80,7 +82,8 @@ def create_network(
     """Build a network whose start depends on ``seed`` alone: the same in every arm of a study.
 
     Args:
-        network: ``"small_cnn"``, ``"small_mlp"``, the name of a timm model, or a factory
+        network: ``"small_cnn"``, ``"small_mlp"``, ``"patch_cnn"`` (the trees' default backbone
+            under global average pooling), the name of a timm model, or a factory
             ``(classes, image_size) -> nn.Module``.
         classes: Number of classes, >= 2.
         image_size: Height and width of the images in pixels.
@@ -98,6 +101,8 @@ def create_network(
             module = SmallCnn(classes, image_size)
         elif network == "small_mlp":
             module = SmallMlp(classes, image_size)
+        elif network == "patch_cnn":
+            module = _pool_backbone(network, classes, image_size)
         else:
             module = _create_timm_model(network, classes, image_size)
     if not isinstance(module, nn.Module):
@@ -108,13 +113,26 @@ def create_network(
     return module
 
 
+def _pool_backbone(name: str, classes: int, image_size: tuple[int, int]) -> nn.Module:
+    """Put global average pooling and one linear layer on a backbone of the trees."""
+    backbone = create_backbone(name, image_size=image_size)
+    layers = {
+        "features": backbone.features,
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flatten": nn.Flatten(),
+        "fc": nn.Linear(backbone.channels, classes),
+    }
+    return nn.Sequential(OrderedDict(layers))
+
+
 def _create_timm_model(name: str, classes: int, image_size: tuple[int, int]) -> nn.Module:
     import timm  # slow to load
 
     if not timm.is_model(name.split(".")[0]):
         guess = did_you_mean(name, [*SMALL_NETWORKS, *timm.list_models()])
         raise UsageError(
-            f"network must be 'small_cnn', 'small_mlp' or the name of a timm model, got {name!r}. "
+            f"network must be one of {', '.join(map(repr, SMALL_NETWORKS))} or the name of a timm "
+            f"model, got {name!r}. "
             f"{guess or 'Use timm.list_models() to see them.'}"
         )
     arguments: dict[str, Any] = {"img_size": image_size}

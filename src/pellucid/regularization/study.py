@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from pellucid._checks import DataError, UsageError, check_integer
@@ -38,6 +37,7 @@ from pellucid.training import Progress
 
 _COMMAND = "study"
 _WORK = "work"
+_CLOCK = "clock"
 Notify = Callable[[str], None]
 Watch = Callable[[int, int], None]
 
@@ -92,9 +92,9 @@ class StudySettings:
         # What is wrong with a candidate or a path is said now, not after the training.
         if self.tune:
             for arm in self.arms:
-                list_candidates(arm, self.base, self.tune)
+                list_candidates(arm, self.tune)
         if self.path is not None:
-            list_path(self.path, self.base, self.path_points)
+            list_path(self.path, self.path_points)
 
     @classmethod
     def of(
@@ -134,6 +134,12 @@ class StudySettings:
         strengths = dict(strengths or {})
         names = [arm if isinstance(arm, str) else arm.name for arm in arms]
         check_strengths(strengths, [*names, path] if path else names)
+        for arm in arms:
+            if not isinstance(arm, str) and arm.name in strengths:
+                raise UsageError(
+                    f"strength must be of an arm that is given by its name, got {arm.name!r}, "
+                    "which has a recipe of its own. Set it there, or leave the strength out."
+                )
         if isinstance(seeds, int):
             check_integer("seeds", seeds, low=1, high=10_000)
         return cls(
@@ -211,6 +217,11 @@ def run_study(
         Interrupted: Ctrl-C or SIGTERM; the study can be resumed.
     """
     data = settings.data.load(quiet=quiet)
+    if (settings.tune or settings.path) and len(data.splits.validation) == 0:
+        raise UsageError(
+            "validation_fraction must be above 0 with tune or path, which judge by validation "
+            f"images, got {settings.data.validation_fraction:g}."
+        )
     for arm in settings.arms:  # a network that cannot be built is said before anything is written
         describe_arm(arm, data)
     run = (_reopen if resume else _create)(settings, data, out)
@@ -221,6 +232,8 @@ def run_study(
         records = study.train(arms)
         path = study.follow_path()
         study.clean_up()
+    # Of a study that had been finished, the time it took then.
+    seconds = float(run.read_json("result")["seconds"]) if _has(run, "result") else study.seconds
     notify("comparing the arms")
     result = summarize_study(
         data,
@@ -233,7 +246,7 @@ def run_study(
         run=run,
         preset=settings.preset,
         command=settings.command_line,
-        seconds=study.seconds,
+        seconds=seconds,
     )
     run.write_json("result", result.to_json())
     return result
@@ -291,37 +304,34 @@ class _StudyRun:
         self._work = run.path / _WORK
         self._work.mkdir(exist_ok=True)
         self._started = time.perf_counter()
+        self._earlier = float(run.read_json(_CLOCK)["seconds"]) if _has(run, _CLOCK) else 0.0
 
     @property
     def seconds(self) -> float:
-        """Wall time since this process took the study up."""
-        return time.perf_counter() - self._started
+        """Wall time of the training, that of earlier processes included."""
+        return self._earlier + time.perf_counter() - self._started
+
+    def note_time(self) -> None:
+        """Keep the time so far, for a process that goes on with the study."""
+        self.run.write_json(_CLOCK, {"seconds": self.seconds})
 
     def tune(self) -> tuple[tuple[Arm, ...], tuple[TuningRow, ...]]:
         """Choose each arm's strength on the validation images; without tuning, leave it."""
         settings = self.settings
         if not settings.tune:
             return settings.arms, ()
-        candidates = {
-            arm.name: list_candidates(arm, settings.base, settings.tune) for arm in settings.arms
-        }
+        candidates = {arm.name: list_candidates(arm, settings.tune) for arm in settings.arms}
         tried = [one.arm for several in candidates.values() for one in several]
         self._notify(f"tuning {len(candidates)} arms, {settings.tune} candidates each")
         runs = plan_runs(tried, settings.seeds, prefix="trial-")
         self._do(plan_jobs(runs, settings.processes, is_trial=True))
-        accuracy: dict[str, float] = {
-            arm.name: float(
-                np.mean(
-                    [
-                        self._state(planned.file_name)["validation_accuracy"]
-                        for planned in runs
-                        if planned.arm == arm.name
-                    ]
-                )
-            )
+        trials = {
+            arm.name: [
+                self._state(planned.file_name) for planned in runs if planned.arm == arm.name
+            ]
             for arm in tried
         }
-        return choose(candidates, accuracy)
+        return choose(candidates, trials)
 
     def train(self, arms: Sequence[Arm]) -> tuple[RunRecord, ...]:
         """Train every arm at every seed; return the records, arms in order, then seeds."""
@@ -339,7 +349,7 @@ class _StudyRun:
         settings = self.settings
         if settings.path is None:
             return None
-        arms, strengths = list_path(settings.path, settings.base, settings.path_points)
+        arms, strengths = list_path(settings.path, settings.path_points)
         self._notify(f"following {settings.path.name} over {len(strengths)} strengths")
         self._do(plan_path(arms, settings.seeds, settings.processes))
         states = [
@@ -389,12 +399,13 @@ class _StudyRun:
             bar.update(done + under_way - bar.done)
             self._progress(done + under_way, total)
 
+        digest = str(self.run.environment["data_digest"])
         # A worker on another machine sees neither checkpoints nor progress files of this one.
         work = self._work if settings.backend in ("loky", "sequential") else None
         with Progress(total, "epoch", "training", quiet=self._quiet, initial=done) as bar:
             results = run_in_workers(
                 _run_named_job,
-                [(job, settings.data, work, settings.device) for job in missing],
+                [(job, settings.data, digest, work, settings.device) for job in missing],
                 processes=settings.processes,
                 backend=settings.backend,
                 remedy=f"Continue with `pellucid study --resume {self.run.path}`.",
@@ -404,11 +415,16 @@ class _StudyRun:
                 for one in runs:
                     self.run.save_checkpoint(one.file_name, one.tensors, one.state)
                 finished.add(name)
+                self.note_time()
                 done += next(job.epochs for job in missing if job.name == name)
                 watch()
 
     def _state(self, file_name: str) -> dict[str, Any]:
         return self.run.load_checkpoint(file_name)[1]
+
+
+def _has(run: Run, name: str) -> bool:
+    return (run.path / f"{name}.json").is_file()
 
 
 def _run_named_job(job: Job, *rest: Any) -> tuple[str, list[FinishedRun]]:

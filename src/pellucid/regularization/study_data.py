@@ -86,14 +86,31 @@ class StudyData:
             sha256=sha256,
         )
 
-    def load(self, *, quiet: bool = True) -> LabelledData:
-        """Load them; a second call in the same process gives the same object.
+    def load(self, *, quiet: bool = True, digest: str | None = None) -> LabelledData:
+        """Load them.
+
+        Args:
+            quiet: No progress bar.
+            digest: What the images must be: a second call in the same process then gives the same
+                object. None reads them anew.
 
         Raises:
             UsageError: there is no such data, or fewer training images than asked for.
-            DataError: it cannot be used, or there are no test images.
+            DataError: it cannot be used, there are no test images, or the images are others.
         """
-        return _load(self, quiet)
+        if digest is None:
+            _load.cache_clear()
+        data = _load(self, quiet)
+        if digest is not None and data.images.digest != digest:
+            _load.cache_clear()  # read for an earlier study; the files have changed since
+            data = _load(self, quiet)
+            if data.images.digest != digest:
+                raise DataError(
+                    f"the images of {self.data!r} are not those of the study: their digest is "
+                    f"{data.images.digest[:12]}..., not {digest[:12]}.... Were they changed "
+                    "while it ran, or does a worker on another machine see other files?"
+                )
+        return data
 
     def describe(self, data: LabelledData) -> DataFacts:
         """Return what the report says of ``data``, which `load` gave."""

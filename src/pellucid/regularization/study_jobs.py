@@ -149,17 +149,20 @@ def plan_path(
     )
 
 
-def run_job(job: Job, data: StudyData, work: Path | None, device: str) -> list[FinishedRun]:
+def run_job(
+    job: Job, data: StudyData, digest: str, work: Path | None, device: str
+) -> list[FinishedRun]:
     """Train the runs of one job and measure them; called in a worker process.
 
     Args:
         job: What to train.
         data: On what.
+        digest: Of the images, as the study knows them.
         work: Folder for checkpoints and progress, or None where the worker cannot see the study's.
         device: Name of the device.
     """
     with _one_thread():
-        images = data.load()
+        images = data.load(digest=digest)
         heard = _ProgressFile(work, job)
         finished: list[FinishedRun] = []
         before: list[Outcome] = []
@@ -232,7 +235,8 @@ def _trial(planned: PlannedRun, outcome: Outcome, data: LabelledData) -> Finishe
     labels = data.images.labels[data.splits.train]
     trained = outcome.status == "finished"
     state = {
-        "validation_accuracy": final.get("validation_accuracy"),
+        # One that diverged in its first epoch has no row, and is right about nothing.
+        "validation_accuracy": final.get("validation_accuracy", 0.0),
         "exact_zeros": zeros / max(1, sum(sizes)),
         "collapsed": not trained or is_collapsed(final["train_accuracy"], labels),
     }

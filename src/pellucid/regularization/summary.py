@@ -79,7 +79,7 @@ def summarize_study(
         compaction=_compact_arms(run, named, records[0].seed, data),
         tuning=tuning,
         seconds=seconds,
-        remarks=_remarks(records),
+        remarks=_remarks(arms, records),
         folder=run.path,
         command=command,
         environment=run.environment,
@@ -112,6 +112,7 @@ def describe_arm(arm: Arm, data: LabelledData) -> ArmFacts:
         seed=0,
     )
     objective = recipe.penalty.objective(parameter_kinds(network), optimizer=recipe.optimizer)
+    objective = " ".join([objective, *_other_terms(recipe)])
     title = arm.name.replace("_", " ")
     if arm.name == "none":
         title = "no penalty"
@@ -120,6 +121,32 @@ def describe_arm(arm: Arm, data: LabelledData) -> ArmFacts:
     elif arm.strength is not None:
         title = f"{title} {arm.strength:g}"
     return ArmFacts(arm.name, title, objective, recipe.describe())
+
+
+def _other_terms(recipe: NetworkRecipe) -> list[str]:
+    """Return a sentence for whatever else changes what is minimized or how."""
+    said = []
+    if recipe.label_smoothing:
+        said.append(
+            f"The cross-entropy is with targets of which {recipe.label_smoothing:g} is spread "
+            "evenly over all classes."
+        )
+    if recipe.mixup:
+        said.append(
+            "It is that of pairs of images mixed by a share drawn from "
+            f"Beta({recipe.mixup:g}, {recipe.mixup:g}), with their labels mixed alike."
+        )
+    if recipe.dropout:
+        said.append(
+            f"While training, {100 * recipe.dropout:g} % of the activations before each linear "
+            "layer but the first are set to 0."
+        )
+    if recipe.decoupled_weight_decay:
+        said.append(
+            "Apart from the objective, each step shrinks the weights (not biases) by the learning "
+            f"rate times {recipe.decoupled_weight_decay:g}."
+        )
+    return said
 
 
 def _compact_arms(
@@ -140,14 +167,21 @@ def _compact_arms(
     return tuple(rows)
 
 
-def _remarks(records: Sequence[RunRecord]) -> tuple[str, ...]:
+def _remarks(arms: Sequence[Arm], records: Sequence[RunRecord]) -> tuple[str, ...]:
+    said = [
+        f"{arm.name} is trained by a recipe of its own: see there which of the other arms' "
+        "settings it shares."
+        for arm in arms
+        if not isinstance(arm.recipe, NetworkRecipe)
+    ]
     reasons: dict[str, list[str]] = {}
     for record in records:
         if reason := record.details.get("alone"):
-            arms = reasons.setdefault(str(reason), [])
-            if record.arm not in arms:
-                arms.append(record.arm)
-    return tuple(
-        f"Trained one network at a time ({', '.join(arms)}): {reason}"
-        for reason, arms in reasons.items()
-    )
+            names = reasons.setdefault(str(reason), [])
+            if record.arm not in names:
+                names.append(record.arm)
+    said += [
+        f"Trained one network at a time ({', '.join(names)}): {reason}"
+        for reason, names in reasons.items()
+    ]
+    return tuple(said)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from pellucid._checks import UsageError
-from pellucid.regularization.arms import Arm, greatest_strength, named_arm
+from pellucid.regularization.arms import Arm, greatest_strength, set_strength
 from pellucid.regularization.recipe import NetworkRecipe
 
 _DECADES = 1.0
@@ -51,7 +52,7 @@ class TuningRow:
     chosen: bool
 
 
-def list_candidates(arm: Arm, base: NetworkRecipe, count: int) -> tuple[Candidate, ...]:
+def list_candidates(arm: Arm, count: int) -> tuple[Candidate, ...]:
     """Return ``count`` candidates of an arm.
 
     An arm without a strength (``none``, say) gets as many learning rates, so that none is better
@@ -59,8 +60,8 @@ def list_candidates(arm: Arm, base: NetworkRecipe, count: int) -> tuple[Candidat
 
     Args:
         arm: From `named_arm`, or with a `NetworkRecipe` of one's own.
-        base: The recipe that the arm changed.
-        count: How many, at least 1; the middle one of an odd number is the usual value.
+        count: How many, at least 1; the middle one of an odd number is the arm's own value, unless
+            the range is cut off at the strengths that make sense.
 
     Raises:
         UsageError: the arm is not a network's.
@@ -73,7 +74,7 @@ def list_candidates(arm: Arm, base: NetworkRecipe, count: int) -> tuple[Candidat
     if arm.knob:
         middle = arm.strength or 1.0
         values = _spread(middle, count, greatest=greatest_strength(arm.knob))
-        changed = [named_arm(arm.name, base, strength=value).recipe for value in values]
+        changed = [set_strength(arm.recipe, arm.knob, value) for value in values]
         knob = arm.knob
     else:
         values = _spread(arm.recipe.learning_rate, count)
@@ -86,21 +87,30 @@ def list_candidates(arm: Arm, base: NetworkRecipe, count: int) -> tuple[Candidat
 
 
 def choose(
-    arms: Mapping[str, Sequence[Candidate]], accuracy: Mapping[str, float]
+    arms: Mapping[str, Sequence[Candidate]], trials: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> tuple[tuple[Arm, ...], tuple[TuningRow, ...]]:
     """Choose for each arm the candidate of highest mean validation accuracy, the first on a tie.
 
+    A candidate that collapsed or diverged at a seed is chosen only where all did so.
+
     Args:
         arms: Candidates by arm.
-        accuracy: Mean validation accuracy by the candidate's name.
+        trials: By the candidate's name, ``validation_accuracy`` and ``collapsed`` of each seed.
 
     Returns:
         The arms to go on with, under their own names, and a row for each candidate.
     """
+    accuracy = {
+        name: float(np.mean([trial["validation_accuracy"] for trial in several]))
+        for name, several in trials.items()
+    }
+    sound = {
+        name: not any(trial["collapsed"] for trial in several) for name, several in trials.items()
+    }
     chosen: list[Arm] = []
     rows: list[TuningRow] = []
     for name, candidates in arms.items():
-        best = max(candidates, key=lambda candidate: accuracy[candidate.arm.name])
+        best = max(candidates, key=lambda one: (sound[one.arm.name], accuracy[one.arm.name]))
         chosen.append(replace(best.arm, name=name))
         rows += [
             TuningRow(name, one.knob, one.value, accuracy[one.arm.name], one is best)
@@ -109,12 +119,11 @@ def choose(
     return tuple(chosen), tuple(rows)
 
 
-def list_path(
-    arm: Arm, base: NetworkRecipe, points: int
-) -> tuple[tuple[Arm, ...], tuple[float, ...]]:
-    """Return an arm at ``points`` rising strengths, and the strengths.
+def list_path(arm: Arm, points: int) -> tuple[tuple[Arm, ...], tuple[float, ...]]:
+    """Return an arm at ``points`` strengths, from weak to strong, and the strengths.
 
-    They run from a tenth of the arm's strength to thirty times it. The first is trained for all
+    They run from a tenth of the arm's strength to thirty times it (of ``max_norm``, where less is
+    more, from ten times to a third). The first is trained for all
     epochs; each later one starts from the weights of the one before, for a third of the epochs
     (Friedman, Hastie and Tibshirani 2010, "Regularization Paths": warm starts; there from strong
     to weak, here from weak to strong, since a network of zeros does not come to life again).
@@ -127,11 +136,13 @@ def list_path(
             f"path must be an arm with a strength, got {arm.name!r}. Use l1, l2 or group_lasso."
         )
     middle = arm.strength or 1.0
-    strengths = np.geomspace(middle / 10, middle * 30, points).tolist()
+    greatest = greatest_strength(arm.knob)
+    strengths = np.geomspace(middle / 10, min(middle * 30, greatest), points).tolist()
+    if arm.knob == "max_norm":  # the smaller the limit, the stronger
+        strengths = np.geomspace(middle * 10, middle / 3, points).tolist()
     arms = []
     for number, strength in enumerate(strengths):
-        recipe = named_arm(arm.name, base, strength=strength).recipe
-        assert isinstance(recipe, NetworkRecipe)
+        recipe = set_strength(arm.recipe, arm.knob, strength)
         if number:
             recipe = replace(
                 recipe,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import queue
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -82,6 +84,8 @@ def run_in_workers(
                 except queue.Empty:
                     continue
                 if kind == "error":
+                    time.sleep(_LOOK_SECONDS)  # a Ctrl-C reaches the workers first, at times
+                    stop_if_asked()
                     raise value
                 if kind == "end":
                     return
@@ -100,7 +104,7 @@ def _consume(
 ) -> None:
     try:
         with _cluster(backend, processes) as options, joblib.parallel_config(**options):
-            tasks = (joblib.delayed(call)(*given) for given in arguments)
+            tasks = (joblib.delayed(_call_undisturbed)(call, *given) for given in arguments)
             parallel = joblib.Parallel(return_as=_return_as(backend), batch_size=1)  # type: ignore[arg-type]
             for value in parallel(tasks):
                 results.put(("value", value))
@@ -108,6 +112,13 @@ def _consume(
         results.put(("error", error))
     else:
         results.put(("end", None))
+
+
+def _call_undisturbed(call: Callable[..., Any], *given: Any) -> Any:
+    """Call, deaf to Ctrl-C: it goes to a whole group of processes, and the parent ends us."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return call(*given)
 
 
 @contextlib.contextmanager

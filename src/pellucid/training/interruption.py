@@ -17,7 +17,12 @@ class Interrupted(PellucidError, KeyboardInterrupt):
         name = signal.Signals(signal_number).name
         super().__init__(f"interrupted by {name}. {remedy}".rstrip())
         self.signal_number = signal_number
+        self.remedy = remedy
         self.exit_code = 128 + signal_number
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int, str]]:
+        """Let it travel between processes, which rebuild it from its arguments."""
+        return type(self), (self.signal_number, self.remedy)
 
 
 @contextmanager

@@ -81,6 +81,13 @@ class _TuningView:
     chosen: bool
 
 
+def _say_running(result: StudyResult) -> str:
+    """Return the arms whose training figures were taken while the weights moved, or ``"all"``."""
+    # A recipe that does not say (a tree's) takes them from the training loop itself.
+    moving = [arm.title for arm in result.arms if arm.recipe.get("train_metrics") != "evaluation"]
+    return "all" if len(moving) == len(result.arms) else " and ".join(moving)
+
+
 def write_study_report(result: StudyResult, path: str | Path) -> Path:
     """Write the page to ``path``: all of it, or nothing; return the path."""
     return write_page(render_study(result), path)
@@ -118,6 +125,7 @@ def render_study(result: StudyResult) -> str:
             if moment in seed_plots
         ],
         "curves": draw_curve_groups(result.records, arms),
+        "running": _say_running(result),
         "layers": draw_layers(result.histograms, arms),
         "sparsity": tabulate_sparsity(result.records, arms),
         "path": path,
