@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 
 
-def train_black_box(data, *, seed: int, epochs: int, batch_size: int = 64) -> tuple[float, float]:
+def train_black_box(
+    data, *, seed: int, epochs: int, batch_size: int = 64, recipe=None
+) -> tuple[float, float]:
     """Return (accuracy on the test images, seconds) of ResNet-18 with random weights.
 
-    Adam at 1e-3, pixels normalized by (.5, .5), no augmentation, last epoch.
+    Pixels normalized by (.5, .5), last epoch. Without ``recipe`` Adam at 1e-3 and no augmentation;
+    with a tree's recipe its augmentation, learning rate, weight decay and cosine schedule too.
     """
+    import math
+
     import torch
     from torch import nn
 
@@ -24,12 +29,32 @@ def train_black_box(data, *, seed: int, epochs: int, batch_size: int = 64) -> tu
         nn.Flatten(),
         nn.Linear(backbone.channels, len(data.images.class_names)),
     )
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    if recipe is None:
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    else:
+        matrices = [p for p in network.parameters() if p.ndim >= 2]
+        vectors = [p for p in network.parameters() if p.ndim < 2]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": recipe.decoupled_weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=recipe.learning_rate,
+        )
+    rates = [group["lr"] for group in optimizer.param_groups]
+    random = torch.Generator().manual_seed(seed)
     started = time.perf_counter()
-    for _ in range(epochs):
+    for epoch in range(epochs):
         network.train()
-        for part in train[torch.randperm(len(train))].split(batch_size):
-            images = data.images.read(part).float() / 127.5 - 1
+        parts = train[torch.randperm(len(train))].split(batch_size)
+        for step, part in enumerate(parts):
+            images = data.images.read(part).float() / 255
+            if recipe is not None:
+                images = recipe.augmentation(images, random)
+                done = (epoch + step / len(parts)) / epochs
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * done))
+            images = 2 * images - 1
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(images), data.images.labels[part]).backward()
             optimizer.step()
