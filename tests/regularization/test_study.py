@@ -146,7 +146,7 @@ def test_run_study_tuning_tries_each_arm_equally_and_chooses_by_validation(tmp_p
         if arm == "l1":
             assert next(a for a in result.arms if a.name == "l1").recipe["penalty"][
                 "l1"
-            ] == pytest.approx(chosen.value)
+            ] == pytest.approx(chosen.strength)
 
 
 def test_run_study_trials_leave_the_test_images_alone(tmp_path):

@@ -14,25 +14,33 @@ BASE = NetworkRecipe(epochs=9)
 
 
 @pytest.mark.parametrize("name", ["none", "l1", "dropout", "cosine", "l2+shifts"])
-def test_list_candidates_every_arm_gets_as_many(name):
-    candidates = list_candidates(named_arm(name, BASE), 5)
-    assert len({candidate.value for candidate in candidates}) == 5
-    assert len({candidate.arm.name for candidate in candidates}) == 5
+def test_list_candidates_every_arm_gets_as_many_at_the_same_rates(name):
+    candidates = list_candidates(named_arm(name, BASE), 7)
+    rates = [candidate.learning_rate for candidate in candidates]
+    assert rates == [c.learning_rate for c in list_candidates(named_arm("l1", BASE), 7)]
+    assert len(set(rates)) == 7
+    assert [c.arm.recipe.learning_rate for c in candidates] == rates
+    assert len({candidate.arm.name for candidate in candidates}) == 7
 
 
-def test_list_candidates_middle_one_is_the_usual_value():
+def test_list_candidates_first_one_is_the_arm_itself():
     arm = named_arm("l1", BASE, strength=3e-3)
-    assert list_candidates(arm, 3)[1].value == pytest.approx(3e-3)
+    first = list_candidates(arm, 3)[0]
+    assert first.arm.recipe == arm.recipe
+    assert (first.learning_rate, first.strength) == (BASE.learning_rate, 3e-3)
 
 
-def test_list_candidates_arm_without_strength_varies_the_learning_rate():
-    candidates = list_candidates(named_arm("none", BASE), 3)
-    assert {candidate.knob for candidate in candidates} == {"learning_rate"}
-    assert [c.arm.recipe.learning_rate for c in candidates] == [c.value for c in candidates]
+def test_list_candidates_strengths_are_set_and_lie_on_both_sides():
+    candidates = list_candidates(named_arm("l1", BASE), 6)
+    assert [c.arm.recipe.penalty.l1 for c in candidates] == [c.strength for c in candidates]
+    strengths = [c.strength for c in candidates]
+    assert min(strengths) < strengths[0] < max(strengths)
+    rates = [c.learning_rate for c in candidates]
+    assert min(rates) < rates[0] < max(rates)
 
 
 def test_list_candidates_dropout_stays_below_one():
-    values = [c.value for c in list_candidates(named_arm("dropout", BASE), 7)]
+    values = [c.strength for c in list_candidates(named_arm("dropout", BASE), 9)]
     assert max(values) < 1
 
 
@@ -66,8 +74,9 @@ def test_list_candidates_of_an_arm_of_ones_own_change_its_strength_alone():
     penalty = Penalty(l1=1e-3, ramp=0.5, polish_steps=3)
     own = Arm("mine", replace(BASE, network="small_mlp", penalty=penalty), "l1", 1e-3)
     for candidate in list_candidates(own, 3):
-        expected = replace(penalty, l1=candidate.value)
-        assert candidate.arm.recipe == replace(own.recipe, penalty=expected)
+        expected = replace(penalty, l1=candidate.strength)
+        changed = replace(own.recipe, learning_rate=candidate.learning_rate, penalty=expected)
+        assert candidate.arm.recipe == changed
 
 
 @pytest.mark.parametrize("name", ["max_norm", "dropout", "label_smoothing", "shifts", "l2"])

@@ -118,7 +118,7 @@ def make_study(
             _make_compaction(name, zeros) for name, _, _, _, zeros, _ in chosen if zeros
         ),
         tuning=tuple(
-            TuningRow(name, "l1", 6e-4 * factor, 0.81 + 0.01 * (factor == 1), factor == 1)
+            TuningRow(name, 0.01, 6e-4 * factor, 0.81 + 0.01 * (factor == 1), False, factor == 1)
             for name, *_ in chosen[1:3]
             for factor in (0.1, 1.0, 10.0)
         ),

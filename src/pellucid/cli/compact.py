@@ -66,6 +66,13 @@ def run(given: Sequence[str]) -> int:
         )
         return 0
     print_lines([f"{result.arm}, seed {result.seed}:", *describe_row(result.row)])
+    if result.row.removed_units == 0:
+        print_lines(
+            [
+                "nothing to remove: no filter or neuron has lost all its weights. L1 makes zeros "
+                "anywhere; group_lasso makes whole units zero."
+            ]
+        )
     print_lines([f"weights: {result.weights}"])
     if result.onnx is not None:
         print_lines([f"onnx: {result.onnx}"])

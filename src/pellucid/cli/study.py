@@ -253,7 +253,8 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
         if importlib.util.find_spec("tensorboard") is None:
             raise UsageError(
                 "log 'tensorboard' needs the package tensorboard, which is not installed. "
-                "Run `pip install 'pellucid[tensorboard]'`, or leave --log out."
+                "Run `pip install 'pellucid[tensorboard]'` ('.[tensorboard]' in a clone), or leave "
+                "--log out."
             )
     if reference:
         check_choice("preset", values.preset, PRESETS)
@@ -265,6 +266,7 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
                     f"--{typed} cannot be given with --preset reference, which fixes it. Leave one "
                     "of them out."
                 )
+    _check_names([*(values.arms or []), *([values.path] if values.path else [])])
     base = _read_recipe(values, REFERENCE_RECIPE if reference else NetworkRecipe())
     seed = values.seed if values.seed is not None else (REFERENCE_SEED if reference else 0)
     named = "cifar10" if reference else "digits"
@@ -314,6 +316,20 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
         ["pellucid", "study", *_without_output(given)]
     )
     return replace(settings, preset=values.preset, request={**kept, "command_line": line})
+
+
+def _check_names(names: Sequence[str]) -> None:
+    from pellucid._checks import did_you_mean
+    from pellucid.regularization.arms import arm_names
+
+    known = [*arm_names(), *TREE_ARMS]
+    for name in names:
+        for part in name.split("+"):
+            if part not in known:
+                raise UsageError(
+                    f"arms must be among {', '.join(known)}, several joined by '+' (l1+shifts), "
+                    f"got {part!r}. {did_you_mean(part, known)}".rstrip()
+                )
 
 
 def _without_output(given: Sequence[str]) -> list[str]:

@@ -62,7 +62,7 @@ class ArmFacts:
     recipe: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyResult:
     """The result of `study`.
 
@@ -105,6 +105,10 @@ class StudyResult:
     folder: Path
     command: str
     environment: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """Return the headline; the fields hold far too much to print."""
+        return f"{type(self).__name__}({self.title!r}, {self.verdict[0]!r}, folder={self.folder})"
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON-ready values; accuracies are shares in [0, 1].

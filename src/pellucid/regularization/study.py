@@ -226,6 +226,13 @@ def run_study(
         describe_arm(arm, data)
     run = (_reopen if resume else _create)(settings, data, out)
     created(run.path)
+    facts = settings.data.describe(data)
+    notify(
+        f"{facts.name}: {facts.train} train, {facts.validation} validate, {facts.test} test; "
+        f"run folder {run.path}"
+    )
+    for problem in data.rejected:
+        notify(f"left out: {problem}")
     study = _StudyRun(settings, run, notify, progress, quiet=quiet)
     with run.exclusive():
         arms, tuning = study.tune()
@@ -322,7 +329,7 @@ class _StudyRun:
             return settings.arms, ()
         candidates = {arm.name: list_candidates(arm, settings.tune) for arm in settings.arms}
         tried = [one.arm for several in candidates.values() for one in several]
-        self._notify(f"tuning {len(candidates)} arms, {settings.tune} candidates each")
+        self._notify(f"tuning: {settings.tune} candidates for each of {len(candidates)} arms")
         runs = plan_runs(tried, settings.seeds, prefix="trial-")
         self._do(plan_jobs(runs, settings.processes, is_trial=True))
         trials = {
@@ -336,7 +343,7 @@ class _StudyRun:
     def train(self, arms: Sequence[Arm]) -> tuple[RunRecord, ...]:
         """Train every arm at every seed; return the records, arms in order, then seeds."""
         settings = self.settings
-        self._notify(f"training {len(arms)} arms at {len(settings.seeds)} seeds")
+        self._notify(f"training: {_count(len(arms), 'arm')}, {_count(len(settings.seeds), 'seed')}")
         self._do(plan_jobs(plan_runs(arms, settings.seeds), settings.processes))
         return tuple(
             RunRecord.from_json(self._state(planned.file_name)["record"])
@@ -385,6 +392,9 @@ class _StudyRun:
         ]
         if not missing:
             return
+        if len(missing) < len(jobs):
+            kept = sum(len(job.runs) for job in jobs if job not in missing)
+            self._notify(f"{_count(kept, 'finished run')} kept from before")
         settings = self.settings
         total = sum(job.epochs for job in jobs)
         done = total - sum(job.epochs for job in missing)
@@ -421,6 +431,10 @@ class _StudyRun:
 
     def _state(self, file_name: str) -> dict[str, Any]:
         return self.run.load_checkpoint(file_name)[1]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _has(run: Run, name: str) -> bool:

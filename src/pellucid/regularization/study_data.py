@@ -159,8 +159,8 @@ def _load(settings: StudyData, quiet: bool) -> LabelledData:
     data = spoil_labels(data, settings.wrong_labels, seed=settings.seed)
     if len(data.splits.test) == 0:
         raise DataError(
-            f"{settings.data!r} has no test images to judge the arms by. Use a test_fraction "
-            "above 0, or add a folder called test."
+            f"{settings.data!r} has no test images to judge the arms by: there are too few images, "
+            "or test_fraction is 0. Add images, or a folder called test, or use a larger fraction."
         )
     return data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -22,6 +23,9 @@ from pellucid.regularization.trained_networks import load_trained
 from pellucid.regularization.tuning import TuningRow
 from pellucid.regularization.weight_measures import weight_histograms
 from pellucid.runs import Run
+
+_FEW_IMAGES = 50
+_LISTED = 10
 
 
 def summarize_study(
@@ -56,6 +60,8 @@ def summarize_study(
     summaries, comparisons = summarize(records), compare(records)
     power = study_power(comparisons)
     described = tuple(describe_arm(arm, data) for arm in arms)
+    if tuning:
+        described = tuple(map(_with_rate, described))
     networks = {arm.name: arm.recipe for arm in arms if isinstance(arm.recipe, NetworkRecipe)}
     named = [name for name, recipe in networks.items() if isinstance(recipe.network, str)]
     return StudyResult(
@@ -79,7 +85,7 @@ def summarize_study(
         compaction=_compact_arms(run, named, records[0].seed, data),
         tuning=tuning,
         seconds=seconds,
-        remarks=_remarks(arms, records),
+        remarks=(*_warn_about(data), *_remarks(arms, records)),
         folder=run.path,
         command=command,
         environment=run.environment,
@@ -121,6 +127,29 @@ def describe_arm(arm: Arm, data: LabelledData) -> ArmFacts:
     elif arm.strength is not None:
         title = f"{title} {arm.strength:g}"
     return ArmFacts(arm.name, title, objective, recipe.describe())
+
+
+def _with_rate(arm: ArmFacts) -> ArmFacts:
+    """Name the learning rate that tuning chose, so that a lead is not taken for the penalty's."""
+    rate = arm.recipe.get("learning_rate")
+    return arm if rate is None else replace(arm, title=f"{arm.title}, rate {rate:.2g}")
+
+
+def _warn_about(data: LabelledData) -> list[str]:
+    """Return what a reader of the figures should know of the images."""
+    said = []
+    if 0 < (count := len(data.splits.validation)) < _FEW_IMAGES:
+        said.append(
+            f"Only {count} validation images choose checkpoints and strengths: one image is "
+            f"{100 / count:.1f} points. Give more images, or a larger validation fraction."
+        )
+    if (count := len(data.splits.test)) < _FEW_IMAGES:
+        said.append(f"Only {count} test images: one image is {100 / count:.1f} points.")
+    if data.rejected:
+        listed = "; ".join(map(str, data.rejected[:_LISTED]))
+        more = f"; and {len(data.rejected) - _LISTED} more" * (len(data.rejected) > _LISTED)
+        said.append(f"Pictures that could not be used were left out: {listed}{more}.")
+    return said
 
 
 def _other_terms(recipe: NetworkRecipe) -> list[str]:

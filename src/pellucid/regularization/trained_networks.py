@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pellucid._checks import DataError, UsageError, check_choice, did_you_mean
 from pellucid.data import LabelledData, Normalization
 from pellucid.regularization.compaction.compact import CompactionRow, compact
-from pellucid.regularization.compaction.onnx_export import export_onnx
+from pellucid.regularization.compaction.onnx_export import check_onnx, export_onnx
 from pellucid.regularization.record import RunRecord, run_file_name
 from pellucid.regularization.small_networks import create_network
 from pellucid.regularization.study_data import StudyData
@@ -130,6 +130,8 @@ def compact_run(
         UsageError: there is no such arm or seed.
     """
     check_choice("moment", moment, _MOMENTS)
+    if onnx:
+        check_onnx()
     run = Run.open(path)
     if run.config.get("command") != "study":
         raise DataError(

@@ -7,30 +7,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.stats import qmc
 
 from pellucid._checks import UsageError
 from pellucid.regularization.arms import Arm, greatest_strength, set_strength
 from pellucid.regularization.recipe import NetworkRecipe
 
-_DECADES = 1.0
-"""Candidates lie within a factor of 10 of the usual value, each way, on a logarithmic scale."""
+_STRENGTH_DECADES = 1.0
+"""Candidates' strengths lie within a factor of 10 of the arm's own, each way."""
 
-LEARNING_RATE = "learning_rate"
+_RATE_DECADES = 0.5
+"""Candidates' learning rates lie within a factor of 3.2 of the arm's own, each way."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One value of an arm's knob.
+    """One way to set an arm.
 
     Attributes:
         arm: The arm's name with ``-tryN`` and its changed recipe.
-        knob: What was varied: the arm's strength, or the learning rate where it has none.
-        value: The value.
+        learning_rate: Its learning rate.
+        strength: Its strength, or None where the arm has none.
     """
 
     arm: Arm
-    knob: str
-    value: float
+    learning_rate: float
+    strength: float | None
 
 
 @dataclass(frozen=True)
@@ -39,51 +41,59 @@ class TuningRow:
 
     Attributes:
         arm: Name of the arm.
-        knob: What was varied.
-        value: Its value.
+        learning_rate: The candidate's.
+        strength: The candidate's, or None where the arm has none.
         validation_accuracy: Mean over the seeds after the last epoch, in [0, 1].
+        collapsed: Whether it collapsed or diverged at a seed.
         chosen: Whether the arm went on with it.
     """
 
     arm: str
-    knob: str
-    value: float
+    learning_rate: float
+    strength: float | None
     validation_accuracy: float
+    collapsed: bool
     chosen: bool
 
 
 def list_candidates(arm: Arm, count: int) -> tuple[Candidate, ...]:
-    """Return ``count`` candidates of an arm.
+    """Return ``count`` candidates of an arm: first as it is, then spread around that.
 
-    An arm without a strength (``none``, say) gets as many learning rates, so that none is better
-    off for having been tried more often.
+    Every arm gets the same learning rates, in the same order, so that none wins by a rate that the
+    others were not tried at; an arm with a strength gets another strength with each of them.
+    Learning rate and strength follow a Halton sequence on logarithmic scales, which fills the
+    square evenly, however many candidates there are.
+
+    Source: Bergstra and Bengio 2012, "Random Search for Hyper-Parameter Optimization" (section 4
+    for low-discrepancy sequences). Deviation: the first candidate is the arm itself.
 
     Args:
         arm: From `named_arm`, or with a `NetworkRecipe` of one's own.
-        count: How many, at least 1; the middle one of an odd number is the arm's own value, unless
-            the range is cut off at the strengths that make sense.
+        count: How many, at least 1.
 
     Raises:
         UsageError: the arm is not a network's.
     """
-    if not isinstance(arm.recipe, NetworkRecipe):
+    recipe = arm.recipe
+    if not isinstance(recipe, NetworkRecipe):
         raise UsageError(
             f"tune must be 0 with arm {arm.name!r}: only arms of networks can be tuned. Leave "
             "the arm or --tune out."
         )
-    if arm.knob:
-        middle = arm.strength or 1.0
-        values = _spread(middle, count, greatest=greatest_strength(arm.knob))
-        changed = [set_strength(arm.recipe, arm.knob, value) for value in values]
-        knob = arm.knob
-    else:
-        values = _spread(arm.recipe.learning_rate, count)
-        changed = [replace(arm.recipe, learning_rate=value) for value in values]
-        knob = LEARNING_RATE
-    return tuple(
-        Candidate(Arm(f"{arm.name}-try{number}", recipe, arm.knob), knob, value)
-        for number, (recipe, value) in enumerate(zip(changed, values, strict=True))
-    )
+    # Of [0, 1)^2; without its first two points, the corner and one at the usual learning rate.
+    points = qmc.Halton(d=2, scramble=False).random(count + 1)[2:]
+    found = [Candidate(replace(arm, name=f"{arm.name}-try0"), recipe.learning_rate, arm.strength)]
+    for number, (along, across) in enumerate(points, start=1):
+        rate = recipe.learning_rate * 10 ** (_RATE_DECADES * (2 * along - 1))
+        changed = replace(recipe, learning_rate=float(rate))
+        strength = None
+        if arm.knob and arm.strength is not None:
+            wanted = arm.strength * 10 ** (_STRENGTH_DECADES * (2 * across - 1))
+            strength = float(min(wanted, greatest_strength(arm.knob)))
+            changed = set_strength(changed, arm.knob, strength)
+        name = f"{arm.name}-try{number}"
+        found.append(Candidate(Arm(name, changed, arm.knob, strength), float(rate), strength))
+    return tuple(found)
 
 
 def choose(
@@ -113,7 +123,14 @@ def choose(
         best = max(candidates, key=lambda one: (sound[one.arm.name], accuracy[one.arm.name]))
         chosen.append(replace(best.arm, name=name))
         rows += [
-            TuningRow(name, one.knob, one.value, accuracy[one.arm.name], one is best)
+            TuningRow(
+                name,
+                one.learning_rate,
+                one.strength,
+                accuracy[one.arm.name],
+                not sound[one.arm.name],
+                one is best,
+            )
             for one in candidates
         ]
     return tuple(chosen), tuple(rows)
@@ -151,11 +168,3 @@ def list_path(arm: Arm, points: int) -> tuple[tuple[Arm, ...], tuple[float, ...]
             )
         arms.append(Arm(f"{arm.name}-{number}", recipe, arm.knob))
     return tuple(arms), tuple(strengths)
-
-
-def _spread(middle: float, count: int, *, greatest: float = float("inf")) -> list[float]:
-    """Return values around ``middle`` on a logarithmic scale, none above ``greatest``."""
-    low, high = middle / 10**_DECADES, min(middle * 10**_DECADES, greatest)
-    if count == 1:
-        return [middle]
-    return np.geomspace(low, high, count).tolist()

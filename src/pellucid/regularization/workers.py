@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import joblib
@@ -32,7 +34,8 @@ def check_backend(backend: str) -> None:
     if package is not None and importlib.util.find_spec(package) is None:
         raise UsageError(
             f"backend {backend!r} needs the package {package!r}, which is not installed. "
-            f"Run `pip install 'pellucid[{backend}]'`, or use backend 'loky'."
+            f"Run `pip install 'pellucid[{backend}]'` ('.[{backend}]' in a clone), or use backend "
+            "'loky'."
         )
 
 
@@ -118,7 +121,20 @@ def _call_undisturbed(call: Callable[..., Any], *given: Any) -> Any:
     """Call, deaf to Ctrl-C: it goes to a whole group of processes, and the parent ends us."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent(os.getppid())
     return call(*given)
+
+
+@lru_cache(maxsize=1)
+def _end_with_parent(parent: int) -> None:
+    """Watch for the parent's end: a process that is killed cannot take its workers along."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -107,7 +107,7 @@ class Run:
             if not (path / name).is_file():
                 raise DataError(
                     f"{str(path)!r} is not a run folder: {name} is missing. "
-                    "Give the folder that `pellucid fit` printed."
+                    "Give the folder that `pellucid fit` or `pellucid study` printed."
                 )
         sweep_temporary_files(path)
         sweep_temporary_files(path / "checkpoints")

@@ -43,7 +43,7 @@ class TensorBoardLogger:
         except ImportError as error:
             raise UsageError(
                 "The TensorBoard logger needs tensorboard, not installed. "
-                'Run: pip install "pellucid[tensorboard]"'
+                'Run: pip install "pellucid[tensorboard]", or ".[tensorboard]" in a clone.'
             ) from error
         self._writer = SummaryWriter(str(folder))
 

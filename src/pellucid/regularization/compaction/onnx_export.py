@@ -32,6 +32,20 @@ class _Normalized(nn.Module):
         return self.network((images - self.mean) / self.deviation)  # type: ignore[operator]
 
 
+def check_onnx() -> None:
+    """Refuse to go on without the packages that write ONNX.
+
+    Raises:
+        UsageError: the extra ``onnx`` is not installed.
+    """
+    missing = [m for m in ("onnx", "onnxscript") if importlib.util.find_spec(m) is None]
+    if missing:
+        raise UsageError(
+            f"Writing ONNX needs {' and '.join(missing)}, not installed. "
+            'Run: pip install "pellucid[onnx]", or ".[onnx]" in a clone.'
+        )
+
+
 def export_onnx(
     network: nn.Module,
     example: Tensor,
@@ -57,12 +71,7 @@ def export_onnx(
         UsageError: The extra ``onnx`` is not installed, or the example has one image only.
         DataError: The file cannot be written.
     """
-    missing = [m for m in ("onnx", "onnxscript") if importlib.util.find_spec(m) is None]
-    if missing:
-        raise UsageError(
-            f"Writing ONNX needs {' and '.join(missing)}, not installed. "
-            'Run: pip install "pellucid[onnx]"'
-        )
+    check_onnx()
     if len(example) < 2:
         raise UsageError(
             f"example must hold at least 2 images, got {len(example)}. Use torch.cat([x, x])."

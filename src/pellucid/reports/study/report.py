@@ -75,8 +75,8 @@ class _PathView(PathWords):
 class _TuningView:
     title: str
     swatch: Markup
-    knob: str
-    value: str
+    learning_rate: str
+    strength: str
     accuracy: str
     chosen: bool
 
@@ -229,9 +229,9 @@ def _view_tuning(result: StudyResult, arms: Arms) -> list[_TuningView]:
         _TuningView(
             arms.title(row.arm),
             arms.style(row.arm).swatch(),
-            row.knob,
-            write_strength(row.value),
-            percent(row.validation_accuracy),
+            write_strength(row.learning_rate),
+            "none" if row.strength is None else write_strength(row.strength),
+            percent(row.validation_accuracy) + (" (collapsed)" if row.collapsed else ""),
             row.chosen,
         )
         for row in result.tuning
