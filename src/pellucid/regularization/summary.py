@@ -132,7 +132,7 @@ def describe_arm(arm: Arm, data: LabelledData) -> ArmFacts:
 def _with_rate(arm: ArmFacts) -> ArmFacts:
     """Name the learning rate that tuning chose, so that a lead is not taken for the penalty's."""
     rate = arm.recipe.get("learning_rate")
-    return arm if rate is None else replace(arm, title=f"{arm.title}, rate {rate:.2g}")
+    return arm if rate is None else replace(arm, title=f"{arm.title} (rate {rate:.2g})")
 
 
 def _warn_about(data: LabelledData) -> list[str]:
