@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from torch import nn
 
 from pellucid._checks import DataError, UsageError
 from pellucid.data import Augmentation
@@ -197,6 +198,55 @@ def test_train_stack_of_what_cannot_be_stacked_says_why():
         "scale: a parameter is used outside of a layer"
     }
     assert outcomes[0].details["stacked"] == 1
+
+
+def equals_plain_loops(runs, data):
+    outcomes = train_stack(runs, data)
+    for (one, seed), outcome in zip(runs, outcomes, strict=True):
+        twin, rows = train_plainly(one, seed, data)
+        for name, value in twin.state_dict().items():
+            assert (outcome.last.weights[name] - value).abs().max() <= 1e-12, name
+        found = [row["train_loss"] for row in outcome.history]
+        assert found == pytest.approx([row[0] for row in rows], abs=1e-12)
+    return outcomes
+
+
+class PreActivationNet(nn.Module):
+    """Its skip connection gets what the in-place ReLU has left of its input."""
+
+    def __init__(self, classes, image_size):
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.second = nn.Conv2d(6, 6, 3, padding=1)
+        self.last = nn.Linear(6, classes)
+
+    def forward(self, x):
+        x = self.first(x)
+        x = x + self.second(self.relu(x))
+        return self.last(x.mean((2, 3)))
+
+
+class HookedNet(nn.Sequential):
+    """A hook of a layer is not traced."""
+
+    def __init__(self, classes, image_size):
+        super().__init__(nn.Flatten(), nn.Linear(3 * 64, 6), nn.ReLU(), nn.Linear(6, classes))
+        self[1].register_forward_hook(lambda module, inputs, output: output.abs())
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (PreActivationNet, "changes in place what add uses afterwards"),
+        (HookedNet, "does not answer as by itself"),
+    ],
+)
+def test_train_stack_of_what_stacked_is_another_function_trains_alone(network, reason):
+    recipe = dataclasses.replace(MLP, network=network, learning_rate=0.01, precision="float64")
+    for outcome in equals_plain_loops(arms(recipe, seeds=(3,)), TINY):
+        assert outcome.details["stacked"] == 1
+        assert reason in outcome.details["alone"]
 
 
 @pytest.mark.parametrize("network", ["small_mlp", ResidualNet, ScaledNet])
