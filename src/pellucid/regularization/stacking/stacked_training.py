@@ -75,7 +75,8 @@ def train_stack(
     The same seed gives the same start, the same order of the images and the same random numbers in
     every run. A network whose loss is not finite is set back to its last good epoch and stays
     there; the others do not notice. What cannot be stacked, or does not answer as by itself in a
-    stack, is trained one network at a time, and ``Outcome.details["alone"]`` says why.
+    stack, is trained one network at a time, and ``Outcome.details["alone"]`` says why. Frozen
+    parameters stay as they are and are not penalized.
 
     Training is the same to rounding whatever is stacked; bit for bit it is the same for the same
     runs, number of threads and machine, also where it was resumed.
