@@ -94,7 +94,7 @@ def by_two_names(net, x):
     ],
 )
 def test_stacked_network_of_what_is_changed_and_used_again_raises(function):
-    with pytest.raises(CannotStack, match=r"changes in place what .* uses afterwards"):
+    with pytest.raises(CannotStack, match=r"changes in place what .* may use afterwards"):
         StackedNetwork(around(function), image_size=(SIDE, SIDE), seeds=(0, 0))
 
 

@@ -239,7 +239,7 @@ class HookedNet(nn.Sequential):
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        (PreActivationNet, "changes in place what add uses afterwards"),
+        (PreActivationNet, "changes in place what add may use afterwards"),
         (HookedNet, "does not answer as by itself"),
     ],
 )

@@ -107,7 +107,7 @@ def make_out_of_place(traced: torch.fx.GraphModule) -> None:
                     reads = _holds_tensors(user) or user.op == "output"
                     if reads and position[user] > position[node]:
                         raise CannotStack(
-                            str(node), f"it changes in place what {user} uses afterwards"
+                            str(node), f"it changes in place what {user} may use afterwards"
                         )
             changing.append(node)
         elif _gives_new_memory(traced, node):
