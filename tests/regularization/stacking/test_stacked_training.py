@@ -5,11 +5,13 @@ import signal
 
 import pytest
 import torch
+from torch import nn
 
 from pellucid._checks import DataError, UsageError
 from pellucid.data import Augmentation
 from pellucid.regularization.penalties import Penalty
 from pellucid.regularization.recipe import NetworkRecipe
+from pellucid.regularization.small_networks import create_network
 from pellucid.regularization.stacking.stacked_training import stack_key, train_stack
 from pellucid.runs import Run
 from pellucid.training import Interrupted
@@ -197,6 +199,122 @@ def test_train_stack_of_what_cannot_be_stacked_says_why():
         "scale: a parameter is used outside of a layer"
     }
     assert outcomes[0].details["stacked"] == 1
+
+
+def equals_plain_loops(runs, data):
+    outcomes = train_stack(runs, data)
+    for (one, seed), outcome in zip(runs, outcomes, strict=True):
+        twin, rows = train_plainly(one, seed, data)
+        for name, value in twin.state_dict().items():
+            assert (outcome.last.weights[name] - value).abs().max() <= 1e-12, name
+        found = [row["train_loss"] for row in outcome.history]
+        assert found == pytest.approx([row[0] for row in rows], abs=1e-12)
+    return outcomes
+
+
+class PreActivationNet(nn.Module):
+    """Its skip connection gets what the in-place ReLU has left of its input."""
+
+    def __init__(self, classes, image_size):
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.second = nn.Conv2d(6, 6, 3, padding=1)
+        self.last = nn.Linear(6, classes)
+
+    def forward(self, x):
+        x = self.first(x)
+        x = x + self.second(self.relu(x))
+        return self.last(x.mean((2, 3)))
+
+
+class HookedNet(nn.Sequential):
+    """A hook of a layer is not traced."""
+
+    def __init__(self, classes, image_size):
+        super().__init__(nn.Flatten(), nn.Linear(3 * 64, 6), nn.ReLU(), nn.Linear(6, classes))
+        self[1].register_forward_hook(lambda module, inputs, output: output.abs())
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (PreActivationNet, "changes in place what add may use afterwards"),
+        (HookedNet, "does not answer as by itself"),
+    ],
+)
+def test_train_stack_of_what_stacked_is_another_function_trains_alone(network, reason):
+    recipe = dataclasses.replace(MLP, network=network, learning_rate=0.01, precision="float64")
+    for outcome in equals_plain_loops(arms(recipe, seeds=(3,)), TINY):
+        assert outcome.details["stacked"] == 1
+        assert reason in outcome.details["alone"]
+
+
+class FrozenNet(ResidualNet):
+    """Of each kind of layer something is frozen."""
+
+    def __init__(self, classes, image_size):
+        super().__init__(classes, image_size)
+        frozen = (self.first.weight, self.second_norm.weight, self.hidden.weight, self.last.bias)
+        for parameter in (*frozen, *self.hidden_norm.parameters(), self.down.bias):
+            parameter.requires_grad_(False)
+
+
+class FrozenScaledNet(ScaledNet):
+    def __init__(self, classes, image_size):
+        super().__init__(classes, image_size)
+        self.scale.requires_grad_(False)
+
+
+FROZEN = [(FrozenNet, True), (FrozenScaledNet, False)]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(("network", "is_stacked"), FROZEN)
+def test_train_stack_of_frozen_parameters_equals_plain_loops(network, is_stacked, optimizer):
+    recipe = dataclasses.replace(
+        MLP, network=network, optimizer=optimizer, learning_rate=0.002, precision="float64"
+    )
+    penalties = (Penalty(), Penalty(l2=1e-2))
+    for outcome in equals_plain_loops(arms(recipe, seeds=(3,), penalties=penalties), TINY):
+        assert ("alone" not in outcome.details) == is_stacked
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize(("network", "is_stacked"), FROZEN)
+def test_train_stack_leaves_frozen_parameters_bit_for_bit(network, is_stacked, precision):
+    everything = Penalty(
+        l1=1e-2, l2=0.1, max_norm=0.5, include_biases=True, include_norms=True, polish_steps=2
+    )
+    recipe = dataclasses.replace(
+        MLP, network=network, decoupled_weight_decay=0.1, precision=precision
+    )
+    runs = arms(recipe, penalties=(everything, Penalty()))
+    for (_, seed), outcome in zip(runs, train_stack(runs, TINY), strict=True):
+        start = create_network(network, classes=3, image_size=(8, 8), seed=seed)
+        for name, parameter in start.named_parameters():
+            for found in (outcome.last, outcome.best):
+                is_same = torch.equal(found.weights[name], parameter.to(found.weights[name].dtype))
+                assert is_same == (not parameter.requires_grad), name
+
+
+def test_train_stack_does_not_penalize_frozen_parameters():
+    recipe = dataclasses.replace(MLP, network=FrozenNet, penalty=Penalty(l2=2.0))
+    (outcome,) = train_stack([(recipe, 0)], TINY)
+    trained = ("second.weight", "down.weight", "last.weight")
+    expected = sum(outcome.last.weights[name].double().square().sum() for name in trained)
+    assert outcome.history[-1]["penalty"] == pytest.approx(float(expected))
+
+
+class AllFrozenNet(ScaledNet):
+    def __init__(self, classes, image_size):
+        super().__init__(classes, image_size)
+        self.requires_grad_(False)
+
+
+def test_train_stack_without_a_parameter_to_train_raises():
+    with pytest.raises(UsageError, match="must have a parameter to train, got AllFrozenNet"):
+        train_stack([(dataclasses.replace(MLP, network=AllFrozenNet), 0)], TINY)
 
 
 @pytest.mark.parametrize("network", ["small_mlp", ResidualNet, ScaledNet])

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from pellucid._checks import PellucidError
+from pellucid.regularization.stacking.in_place_operations import make_out_of_place, trace
 from pellucid.regularization.stacking.stack_layout import CannotStack, FanOut, Pass, Program
 from pellucid.regularization.stacking.stacked_operations import MAX_POOLS, Builder
 
@@ -40,7 +41,7 @@ class StackedNetwork:
             training, besides the network's own dropout.
 
     Raises:
-        CannotStack: an operation is not known here.
+        CannotStack: an operation is not known here, or changes in place what is used afterwards.
     """
 
     def __init__(
@@ -112,7 +113,8 @@ class SingleNetwork:
             for name, value in {**state.parameters, **state.buffers}.items()
         }
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._low_precision):
-            answers = torch.func.functional_call(self._network, tensors, (images,))
+            # Of a copy: a network may change its input in place, and the images are used again.
+            answers = torch.func.functional_call(self._network, tensors, (images.clone(),))
         return answers.unsqueeze(0)
 
 
@@ -126,7 +128,7 @@ def _trace(
     """Record the network's operations and the shapes of their results."""
     pattern = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).train(training)
     try:
-        traced = torch.fx.symbolic_trace(pattern)
+        traced = trace(pattern)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             ShapeProp(traced).propagate(torch.zeros(_PROBE_BATCH, 3, *image_size))
     except PellucidError:
@@ -148,6 +150,7 @@ def _compile(
     training: bool,
 ) -> Program:
     traced = _trace(network, image_size, training=training)
+    make_out_of_place(traced)
     _pool_before_relu(traced)
     builder = Builder(traced, fan, dropout, training=training)
     for node in traced.graph.nodes:
@@ -155,7 +158,7 @@ def _compile(
     return builder.finish()
 
 
-_RELUS = {F.relu, torch.relu, torch.relu_, "relu", "relu_"}
+_RELUS = {F.relu, torch.relu, "relu"}
 
 
 def _is_relu(traced: torch.fx.GraphModule, node: torch.fx.Node) -> bool:

@@ -50,20 +50,41 @@ _ELEMENTWISE_FUNCTIONS = {
 _ELEMENTWISE_METHODS = {"relu", "tanh", "sigmoid", "abs", "exp", "square", "contiguous"}
 _POOL_FUNCTIONS = {*MAX_POOLS, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d}
 _ARITHMETIC = {
-    **{operator.add: torch.add, operator.iadd: torch.add, torch.add: torch.add, "add": torch.add},
+    **{operator.add: torch.add, torch.add: torch.add, "add": torch.add},
     **{operator.sub: torch.sub, torch.sub: torch.sub, "sub": torch.sub},
-    **{operator.mul: torch.mul, operator.imul: torch.mul, torch.mul: torch.mul, "mul": torch.mul},
-    **{operator.truediv: torch.div, "add_": torch.add, "mul_": torch.mul},
+    **{operator.mul: torch.mul, torch.mul: torch.mul, "mul": torch.mul},
+    operator.truediv: torch.div,
 }
 _RESHAPES = {torch.flatten, torch.reshape, "flatten", "view", "reshape"}
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_CONCATENATIONS = {torch.cat, torch.concat, torch.concatenate}
+
+# What never gives its input or a view of it; dropout does in evaluation.
+NEW_MEMORY_MODULES = {
+    *_ELEMENTWISE_MODULES,
+    *_POOL_MODULES,
+    *_BATCH_NORMS,
+    *(nn.Linear, nn.Conv2d, nn.GroupNorm),
+}
+NEW_MEMORY_FUNCTIONS = {
+    *_ELEMENTWISE_FUNCTIONS,
+    *_POOL_FUNCTIONS,
+    *_CONCATENATIONS,
+    *(target for target in _ARITHMETIC if not isinstance(target, str)),
+    torch.mean,
+}
+NEW_MEMORY_METHODS = {
+    *(_ELEMENTWISE_METHODS - {"contiguous"}),
+    *(target for target in _ARITHMETIC if isinstance(target, str)),
+    "mean",
+}
 
 
 class Builder:
     """Translates a traced network, node by node, into a `Program`.
 
     Args:
-        traced: The network, with the shapes of all values known.
+        traced: The network, with the shapes of all values known and nothing done in place.
         fan: Which network gets which images.
         dropout: Before every linear layer but the first.
         training: The mode that was traced.
@@ -162,8 +183,7 @@ class Builder:
         elif kind in (nn.Identity, nn.Dropout):
             self._alias(node, self._input(node, 2, 4))
         elif kind in _ELEMENTWISE_MODULES:
-            call = _not_in_place(module)
-            self._emit(node, lambda state, v: (call(v[0][0]), v[0][1]), self._input(node, 2, 4))
+            self._emit(node, lambda state, v: (module(v[0][0]), v[0][1]), self._input(node, 2, 4))
         elif kind in _POOL_MODULES:
             if getattr(module, "return_indices", False):
                 raise CannotStack(str(node), "pooling that returns indices")
@@ -204,7 +224,7 @@ class Builder:
             self._arithmetic(node, _ARITHMETIC[target])
         elif target in _RESHAPES:
             self._reshape(node)
-        elif target in (torch.cat, torch.concat, torch.concatenate):
+        elif target in _CONCATENATIONS:
             self._concatenate(node)
         elif target in (torch.mean, "mean"):
             self._mean(node)
@@ -427,12 +447,6 @@ def _flatten(state: Pass, values: list[Value]) -> Value:
         return value.reshape(1, batch, -1), 1
     split = value.view(batch, count, -1, height, width)
     return split.transpose(0, 1).reshape(count, batch, -1), count
-
-
-def _not_in_place(module: nn.Module) -> nn.Module:
-    if getattr(module, "inplace", False):
-        module.inplace = False  # type: ignore[assignment]
-    return module
 
 
 def _shape(node: torch.fx.Node) -> tuple[int, ...] | None:

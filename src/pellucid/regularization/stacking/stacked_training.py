@@ -15,6 +15,7 @@ from pellucid._checks import DataError, UsageError, check_choice
 from pellucid.data import LabelledData, Normalization
 from pellucid.regularization.recipe import TRAIN_METRICS, NetworkFactory, NetworkRecipe
 from pellucid.regularization.small_networks import create_network
+from pellucid.regularization.stacking.answer_check import check_answers
 from pellucid.regularization.stacking.network_stack import NetworkStack
 from pellucid.regularization.stacking.stack_layout import CannotStack
 from pellucid.regularization.stacking.stacked_network import (
@@ -73,8 +74,9 @@ def train_stack(
 
     The same seed gives the same start, the same order of the images and the same random numbers in
     every run. A network whose loss is not finite is set back to its last good epoch and stays
-    there; the others do not notice. What cannot be stacked is trained one network at a time, and
-    ``Outcome.details["alone"]`` says why.
+    there; the others do not notice. What cannot be stacked, or does not answer as by itself in a
+    stack, is trained one network at a time, and ``Outcome.details["alone"]`` says why. Frozen
+    parameters stay as they are and are not penalized.
 
     Training is the same to rounding whatever is stacked; bit for bit it is the same for the same
     runs, number of threads and machine, also where it was resumed.
@@ -341,6 +343,25 @@ def begin_training(
         "bfloat16": torch.bfloat16,
     }[recipe.precision]
     groups, reason = _divide(runs, networks[0], image_size, compute.itemsize)
+    # Groups whose runs share images in the same way can share one.
+    stacked: dict[tuple[int, ...], StackedNetwork] = {}
+    try:
+        for members in groups if reason is None else []:
+            numbers = _number_seeds(runs, members)
+            if numbers in stacked:
+                continue
+            stacked[numbers] = StackedNetwork(
+                networks[0], image_size=image_size, seeds=numbers, dropout=recipe.dropout
+            )
+            check_answers(
+                stacked[numbers],
+                [networks[member] for member in members],
+                image_size=image_size,
+                compute_dtype=compute,
+                device=device,
+            )
+    except CannotStack as error:
+        groups, reason = [[number] for number in range(len(runs))], str(error)
     low_precision = recipe.precision == "bfloat16"
     if reason is not None and low_precision:
         compute = torch.float32  # and PyTorch's autocast
@@ -353,31 +374,32 @@ def begin_training(
         normalization=recipe.normalization,
     )
     stacks = []
-    stacked: dict[tuple[int, ...], StackedNetwork] = {}  # seeds of as many arms can share one
     for members in groups:
-        seeds = [runs[member][1] for member in members]
-        sets = list(dict.fromkeys(seeds))
-        numbers = tuple(sets.index(seed) for seed in seeds)
         if reason is not None:
             network = SingleNetwork(
                 networks[members[0]], dropout=recipe.dropout, low_precision=low_precision
             )
         else:
-            if numbers not in stacked:
-                stacked[numbers] = StackedNetwork(
-                    networks[0], image_size=image_size, seeds=numbers, dropout=recipe.dropout
-                )
-            network = stacked[numbers]
+            network = stacked[_number_seeds(runs, members)]
         stack = NetworkStack(
             network,
             [networks[member] for member in members],
             recipes=[runs[member][0] for member in members],
-            seeds=seeds,
+            seeds=[runs[member][1] for member in members],
             compute_dtype=compute,
             device=device,
         )
         stacks.append((stack, members))
     return StackedTraining(runs, images, stacks, reason, train_metrics, (classes, image_size))
+
+
+def _number_seeds(
+    runs: Sequence[tuple[NetworkRecipe, int]], members: Sequence[int]
+) -> tuple[int, ...]:
+    """Return the number of each member's seed among those of its stack."""
+    seeds = [runs[member][1] for member in members]
+    sets = list(dict.fromkeys(seeds))
+    return tuple(sets.index(seed) for seed in seeds)
 
 
 def _row(

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from pellucid._checks import UsageError
+
 _NORMALIZATIONS = (
     nn.modules.batchnorm._NormBase,
     nn.GroupNorm,
@@ -22,6 +24,10 @@ class StackedWeights:
     All parameters lie in one buffer, name after name, and the gradients in another, so that an
     optimizer sees a single tensor.
 
+    Frozen parameters (``requires_grad=False``) are kept among the buffers: no optimizer, penalty or
+    weight decay sees them, so that they stay what they were, bit for bit. A penalty on them would
+    be a constant in the objective.
+
     Args:
         networks: M networks with the same names and shapes.
         dtype: Of the parameters.
@@ -30,9 +36,12 @@ class StackedWeights:
 
     Attributes:
         parameters: Name to a view of shape (M, *shape), whose ``grad`` is a view too.
-        buffers: The networks' other tensors, and parameters that are not trained.
-        kinds: Name of a parameter to ``"weight"``, ``"bias"`` or ``"norm"``.
+        buffers: The networks' other tensors, and frozen parameters.
+        kinds: Name of a parameter that is trained to ``"weight"``, ``"bias"`` or ``"norm"``.
         flat: All parameters, shape (numbers,), its ``grad`` all gradients.
+
+    Raises:
+        UsageError: no parameter is trained.
     """
 
     def __init__(
@@ -45,6 +54,12 @@ class StackedWeights:
     ) -> None:
         found = [dict(network.named_parameters()) for network in networks]
         trained = [name for name, value in found[0].items() if value.requires_grad]
+        if not trained:
+            raise UsageError(
+                f"network must have a parameter to train, got {type(networks[0]).__name__} with "
+                f"{len(found[0])}, all frozen. Set requires_grad of one to True."
+            )
+        self._frozen = [name for name in found[0] if name not in trained]
         stacked = {
             name: torch.stack([values[name].detach() for values in found]).to(device, dtype)
             for name in trained
@@ -77,6 +92,7 @@ class StackedWeights:
             for saved, value in networks[0].state_dict(keep_vars=True).items()
             if id(value) in names
         }
+        self._compute_dtype = compute_dtype
         self._cast = (
             None if compute_dtype == dtype else torch.empty_like(self.flat).to(compute_dtype)
         )
@@ -91,10 +107,14 @@ class StackedWeights:
         return len(next(iter(self.parameters.values())))
 
     def leaves(self) -> dict[str, Tensor]:
-        """Return the parameters as the forward pass wants them, to be differentiated by."""
+        """Return the parameters as the forward pass wants them, frozen ones too.
+
+        The others are there to be differentiated by.
+        """
         if self._cast is not None:
             self._cast.copy_(self.flat)
-        return self._leaves
+        frozen = {name: self.buffers[name].to(self._compute_dtype) for name in self._frozen}
+        return {**self._leaves, **frozen}
 
     def take_gradients(self, objective: Tensor) -> None:
         """Differentiate and put the gradients where `flat` and `parameters` have theirs."""
@@ -162,12 +182,17 @@ def _views(flat: Tensor, pattern: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def parameter_kinds(network: nn.Module) -> dict[str, str]:
-    """Return what each parameter is to a penalty: ``"weight"``, ``"bias"`` or ``"norm"``."""
+    """Return what each parameter is to a penalty: ``"weight"``, ``"bias"`` or ``"norm"``.
+
+    Frozen parameters are left out, as no penalty applies to them.
+    """
     kinds = {}
     for prefix, module in network.named_modules():
         # timm's normalizations derive from PyTorch's, or say in their name what they are.
         is_norm = isinstance(module, _NORMALIZATIONS) or "norm" in type(module).__name__.lower()
-        for name, _ in module.named_parameters(recurse=False):
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
             kind = "bias" if "bias" in name else "norm" if is_norm else "weight"
             kinds[f"{prefix}.{name}" if prefix else name] = kind
     return kinds
