@@ -54,11 +54,6 @@ def test_plan_jobs_other_recipes_come_first_and_alone():
     assert jobs[0].epochs == 7
 
 
-def test_plan_jobs_does_not_depend_on_what_is_done_already():
-    runs = plan_runs(arms("none", "l1"), range(4))
-    assert plan_jobs(runs, 3) == plan_jobs(runs, 3)
-
-
 @pytest.mark.parametrize("processes", [1, 2, 9])
 def test_plan_path_each_seed_goes_through_all_strengths_in_order(processes):
     steps = [named_arm("l1", BASE, strength=value) for value in (0.1, 0.2, 0.3)]

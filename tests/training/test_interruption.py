@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import threading
@@ -68,3 +69,8 @@ def test_interrupted_is_both_our_error_and_a_keyboard_interrupt():
 def test_interruptible_signal_after_the_last_step_is_not_lost():
     with pytest.raises(Interrupted), interruptible() as _:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_interrupted_travels_between_processes():
+    stop = copy.copy(Interrupted(signal.SIGTERM, "Go on."))
+    assert (stop.exit_code, str(stop)) == (143, "interrupted by SIGTERM. Go on.")
