@@ -89,7 +89,7 @@ def test_summarize_over_fitting_has_epoch_rise_and_judgment():
     epoch = summary.epoch_of_least_validation_loss
     assert (epoch.median, epoch.low, epoch.high) == (11, 10, 12)
     assert summary.epochs == EPOCHS
-    assert summary.rise_after_it.mean == pytest.approx(0.02 * (EPOCHS - 1 - 11), abs=0.02)
+    assert summary.rise_after_it.mean == pytest.approx(0.02 * (EPOCHS - 2 - 11), abs=0.02)
     assert summary.overfits is True
     assert summarize(make_arm("l2", NONE, overfits=False))[0].overfits is False
 

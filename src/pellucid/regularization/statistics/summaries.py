@@ -82,14 +82,15 @@ class ArmSummary:
         exact_zeros: Mean share of weights that are 0, in [0, 1].
         l1_norm: Mean sum of absolute weights, over all layers.
         penalty: Mean value of the penalty.
-        epoch_of_least_validation_loss: From 0; the same at both moments; None without validation
-            images.
-        rise_after_it: Validation loss at the last epoch minus the least.
-        wobble: Usual change of the validation loss from one epoch to the next.
+        epoch_of_least_validation_loss: Of the moving average of the loss, from 0; the same at both
+            moments; None without validation images.
+        rise_after_it: Validation loss over the last epochs minus the least moving average.
+        wobble: Usual change of the validation loss from one epoch to the next, not averaged.
         epochs: Epochs in the longest history.
-        overfits: Whether the rise is more than noise: the lower end of its interval (its mean with
-            one seed) is above three times the wobble, and the training loss went on falling. None
-            without validation images.
+        overfits: Whether the rise is more than noise: the lower end of its interval is above 1.5
+            times the wobble (with one seed, the rise itself is above 2.75 times), the training loss
+            went on falling, and the gap after the last epoch is above 0. None without validation
+            images.
     """
 
     arm: str
@@ -206,6 +207,7 @@ def _overfitting(
 ) -> tuple[Spread | None, Interval | None, float | None, bool | None]:
     """Return epoch of the least validation loss, rise after it, wobble, and the judgment."""
     curves = [curve for run in runs if (curve := read_validation_curve(run)) is not None]
+    gap = float(np.mean([run.last.gap for run in runs]))
     if not curves:
         return None, None, None, None
     epochs = [curve.least_epoch for curve in curves]
@@ -213,4 +215,4 @@ def _overfitting(
     rise = _interval(curve.rise for curve in curves)
     surely = rise.mean if rise.low is None else rise.low
     wobble = float(np.median([curve.wobble for curve in curves]))
-    return epoch, rise, wobble, is_overfitting(curves, surely)
+    return epoch, rise, wobble, is_overfitting(curves, surely, gap=gap)
