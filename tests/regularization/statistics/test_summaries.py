@@ -62,6 +62,8 @@ def test_summarize_without_validation_images_leaves_it_out():
         "validation_accuracy",
         "validation_loss",
         "optimism",
+        "early_stopping",
+        "p_early_stopping",
         "epoch_of_least_validation_loss",
         "rise_after_it",
         "wobble",
@@ -75,6 +77,23 @@ def test_summarize_optimism_is_validation_minus_test():
     summary = summarize(make_arm("none", NONE, best=BETTER, validation=0.03))[2 - 1]
     assert summary.moment == "best"
     assert summary.optimism.mean == pytest.approx(0.03)
+
+
+def test_summarize_intervals_of_differences_end_at_one():
+    (last, best) = summarize(make_arm("none", (1.0, 0.1), best=(0.2, 0.9), train_accuracy=1.0))
+    assert (best.early_stopping.low, best.early_stopping.high) == (-1.0, 1.0)
+    assert last.gap.high == 1.0
+    assert compare([*make_arm("none", (0.9, 0.1)), *make_arm("l1", (0.1, 0.9))])[0].low == -1.0
+
+
+def test_summarize_early_stopping_is_paired_by_seed():
+    summaries = summarize(make_arm("none", NONE, best=BETTER))
+    changes = [b - a for a, b in zip(NONE, BETTER, strict=True)]
+    for summary in summaries:
+        assert summary.early_stopping.mean == pytest.approx(np.mean(changes))
+        interval = (summary.early_stopping.low, summary.early_stopping.high)
+        assert interval == pytest.approx(plain.t_interval(changes))
+        assert summary.p_early_stopping < 0.001
 
 
 def test_summarize_weights_are_means_over_seeds():
