@@ -391,6 +391,14 @@ def test_verdict_limits_depend_on_tuning_and_seeds():
         assert "which 5 seeds cannot show" in said
 
 
+def test_verdict_path_comes_before_the_limits_and_changes_them():
+    arms = make_arm("none", NONE), make_arm("l1", BETTER)
+    sentences = judge(*arms, path_words="Along 8 strengths of L1 ...")
+    assert sentences[-2] == "Along 8 strengths of L1 ..."
+    assert "what other strengths would do for the other arms, for none was" in sentences[-1]
+    assert "outside those tried" in judge(*arms, tuned=True, path_words="Along 8.")[-1]
+
+
 def test_verdict_baseline_is_none_else_the_first_else_as_asked():
     arms = make_arm("l1", BETTER), make_arm("none", NONE), make_arm("l2", SIMILAR)
     assert "than 'none'" in judge(*arms)[0]
