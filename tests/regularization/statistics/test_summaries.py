@@ -62,6 +62,8 @@ def test_summarize_without_validation_images_leaves_it_out():
         "validation_accuracy",
         "validation_loss",
         "optimism",
+        "early_stopping",
+        "p_early_stopping",
         "epoch_of_least_validation_loss",
         "rise_after_it",
         "wobble",
@@ -77,6 +79,23 @@ def test_summarize_optimism_is_validation_minus_test():
     assert summary.optimism.mean == pytest.approx(0.03)
 
 
+def test_summarize_intervals_of_differences_end_at_one():
+    (last, best) = summarize(make_arm("none", (1.0, 0.1), best=(0.2, 0.9), train_accuracy=1.0))
+    assert (best.early_stopping.low, best.early_stopping.high) == (-1.0, 1.0)
+    assert last.gap.high == 1.0
+    assert compare([*make_arm("none", (0.9, 0.1)), *make_arm("l1", (0.1, 0.9))])[0].low == -1.0
+
+
+def test_summarize_early_stopping_is_paired_by_seed():
+    summaries = summarize(make_arm("none", NONE, best=BETTER))
+    changes = [b - a for a, b in zip(NONE, BETTER, strict=True)]
+    for summary in summaries:
+        assert summary.early_stopping.mean == pytest.approx(np.mean(changes))
+        interval = (summary.early_stopping.low, summary.early_stopping.high)
+        assert interval == pytest.approx(plain.t_interval(changes))
+        assert summary.p_early_stopping < 0.001
+
+
 def test_summarize_weights_are_means_over_seeds():
     summary = summarize(make_arm("l1", NONE, zeros=0.38, l1_norm=476.0))[0]
     assert summary.exact_zeros == pytest.approx(0.38)
@@ -89,7 +108,7 @@ def test_summarize_over_fitting_has_epoch_rise_and_judgment():
     epoch = summary.epoch_of_least_validation_loss
     assert (epoch.median, epoch.low, epoch.high) == (11, 10, 12)
     assert summary.epochs == EPOCHS
-    assert summary.rise_after_it.mean == pytest.approx(0.02 * (EPOCHS - 1 - 11), abs=0.02)
+    assert summary.rise_after_it.mean == pytest.approx(0.02 * (EPOCHS - 2 - 11), abs=0.02)
     assert summary.overfits is True
     assert summarize(make_arm("l2", NONE, overfits=False))[0].overfits is False
 

@@ -15,6 +15,7 @@ from pellucid.regularization.record import Measured, RunRecord
 from pellucid.regularization.statistics.paired_differences import (
     bootstrap_interval,
     combine_seeds_and_images,
+    cut,
     effect_size,
     has_spread,
     holm,
@@ -40,7 +41,9 @@ class Comparison:
     test images? ``sampling_low, sampling_high``: would other test images say the same of these
     networks? ``combined_low, combined_high``: would other seeds on other test images?
 
-    All accuracies are in [0, 1]. What cannot be estimated is None, and `note` says why.
+    All accuracies are in [0, 1], so a difference lies in [-1, 1] and its intervals are cut to that:
+    two seeds alone would often allow more. The p values know no such cut. What cannot be estimated
+    is None, and `note` says why.
 
     Attributes:
         a: Name of one arm.
@@ -205,9 +208,9 @@ def _compare_pair(
         )
         for a, b in zip(measured_a, measured_b, strict=True)
     ]
-    low, high = t_interval(differences) or (None, None)
+    low, high = cut(t_interval(differences), -1, 1) or (None, None)
     bootstrap_low, bootstrap_high = bootstrap_interval(differences) or (None, None)
-    sampling_low, sampling_high = sampling_interval(per_answer.mean(0)) or (None, None)
+    sampling_low, sampling_high = cut(sampling_interval(per_answer.mean(0)), -1, 1) or (None, None)
     combined = combine_seeds_and_images(per_answer)
     d_z, factor = effect_size(differences), small_sample_factor(len(seeds))
     broken = np.array([{a.status, b.status} != {"finished"} for a, b in pairs])
@@ -236,8 +239,8 @@ def _compare_pair(
         sampling_high=sampling_high,
         p_mcnemar=merge_p_values(mcnemar),
         mcnemar_seeds=sum(p < SIGNIFICANCE for p in mcnemar),
-        combined_low=None if combined is None else combined.low,
-        combined_high=None if combined is None else combined.high,
+        combined_low=None if combined is None else max(-1.0, combined.low),
+        combined_high=None if combined is None else min(1.0, combined.high),
         p_combined=None if combined is None else combined.p,
         p_combined_holm=None,
         seeds_needed=None,

@@ -37,7 +37,7 @@ class Finding:
 
     @property
     def without_flagged(self) -> float | None:
-        """The same at the seeds at which neither broke."""
+        """The same at the seeds at which neither collapsed or diverged."""
         value = self.comparison.difference_without_flagged
         return None if value is None else self._sign * value
 
@@ -168,6 +168,12 @@ def write_amount(value: float) -> str:
     return "1 point" if text == "1.0" else f"{text} points"
 
 
+def write_signed_points(value: float) -> str:
+    """Return an accuracy difference as points with its sign: ``+2.5``, ``-2.5``, ``0.0``."""
+    text = write_points(value)
+    return f"+{text}" if value > 0 and float(text) != 0 else text
+
+
 def write_range(interval: tuple[float, float]) -> str:
     """Return an interval of accuracy differences in points: ``-0.4 to 2.6``."""
     return f"{write_points(interval[0])} to {write_points(interval[1])}"
@@ -202,6 +208,13 @@ def count(n: int, singular: str) -> str:
     return f"{n:,} {singular}" if n == 1 else f"{n:,} {singular}s"
 
 
+def write_how_many(some: int, n_seeds: int) -> str:
+    """Return ``every seed``, ``its only seed`` or ``2 of 5 seeds``."""
+    if some < n_seeds:
+        return f"{some} of {n_seeds} seeds"
+    return "its only seed" if n_seeds == 1 else "every seed"
+
+
 def capitalize(sentence: str) -> str:
     """Return the sentence with a large first letter; an arm's quoted name stays as it is."""
     return sentence[:1].upper() + sentence[1:]
@@ -219,5 +232,4 @@ def write_brackets(finding: Finding) -> str:
 
 def write_figures(finding: Finding) -> str:
     """Return ``+2.5 points, 95 % interval over seeds 1.2 to 3.8, Holm p = 0.004``."""
-    sign = "+" if finding.difference > 0 else ""
-    return f"{sign}{write_points(finding.difference)} points, {write_brackets(finding)}"
+    return f"{write_signed_points(finding.difference)} points, {write_brackets(finding)}"

@@ -8,12 +8,14 @@ from pellucid.regularization.statistics.findings import (
     MOMENT_WORDS,
     Case,
     Finding,
+    capitalize,
     count,
     find_reversals,
     other_moment,
     write_amount,
     write_brackets,
     write_figures,
+    write_how_many,
     write_list,
     write_range,
     write_share,
@@ -48,7 +50,7 @@ def write_headline(case: Case) -> str:
     else:
         text = _headline_of_undecided(case, others)
     broken = [
-        f" {case.name(s.arm)} broke at {_write_how_many(len(s.collapsed) + len(s.diverged), s)}."
+        f" {capitalize(case.name(s.arm))} {_write_how_broken(s)}."
         for s in case.arms()
         if s.collapsed or s.diverged
     ]
@@ -56,8 +58,14 @@ def write_headline(case: Case) -> str:
     return text + "".join(broken + reversals)
 
 
-def _write_how_many(broken: int, summary: ArmSummary) -> str:
-    return "every seed" if broken == summary.n_seeds else f"{broken} of {summary.n_seeds} seeds"
+def _write_how_broken(summary: ArmSummary) -> str:
+    return write_list(
+        [
+            f"{what} at {write_how_many(len(seeds), summary.n_seeds)}"
+            for what, seeds in (("collapsed", summary.collapsed), ("diverged", summary.diverged))
+            if seeds
+        ]
+    )
 
 
 def _write_each(case: Case, findings: Sequence[Finding]) -> str:
@@ -122,11 +130,20 @@ def _headline_of_undecided(case: Case, others: Sequence[Finding]) -> str:
         return f"{names} {verb} right exactly as often as {base} at every seed {when}."
     widest = max(others, key=lambda f: abs(f.difference))
     arm, seeds = case.name(widest.arm), count(widest.comparison.n_seeds, "seed")
-    way = "more" if widest.difference >= 0 else "fewer"
+    amount, brackets = write_amount(widest.difference), write_brackets(widest)
+    if amount == "0.0 points":
+        largest = f"On average {arm} is right as often as {base} ({brackets})"
+        if len(others) > 1:
+            largest = f"On average all are right equally often ({arm}: {brackets})"
+    else:
+        way = "more" if widest.difference > 0 else "fewer"
+        right = f"{amount} {way} of the test images right"
+        largest = f"{capitalize(arm)} answers {right} ({brackets})"
+        if len(others) > 1:
+            largest = f"The largest difference is with {arm}, {right} ({brackets})"
     return (
-        f"undecided: with {seeds} no arm differs from {base} beyond chance {when}. The largest "
-        f"difference is {arm}: {write_amount(widest.difference)} {way} of the test images right "
-        f"({write_brackets(widest)}). Undecided is not equal."
+        f"undecided: with {seeds} no arm differs from {base} beyond chance {when}. {largest}. "
+        "Undecided is not equal."
     )
 
 

@@ -62,6 +62,15 @@ def t_interval(values: ArrayLike, *, confidence: float = CONFIDENCE) -> tuple[fl
     return float(interval.low), float(interval.high)
 
 
+def cut(
+    interval: tuple[float, float] | None, low: float, high: float
+) -> tuple[float, float] | None:
+    """Return the interval within [low, high], where the truth must lie; None stays None."""
+    if interval is None:
+        return None
+    return max(low, interval[0]), min(high, interval[1])
+
+
 def t_test(differences: ArrayLike) -> float | None:
     """Return the two-sided p of the paired t test; None without spread.
 

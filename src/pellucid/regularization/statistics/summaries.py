@@ -19,7 +19,11 @@ from pellucid.regularization.statistics.comparison import (
     study_power,
 )
 from pellucid.regularization.statistics.overfitting import is_overfitting, read_validation_curve
-from pellucid.regularization.statistics.paired_differences import sampling_interval, t_interval
+from pellucid.regularization.statistics.paired_differences import (
+    sampling_interval,
+    t_interval,
+    t_test,
+)
 from pellucid.regularization.statistics.power import Power, power
 
 __all__ = [
@@ -59,8 +63,9 @@ class ArmSummary:
     """One arm at one moment, over its seeds.
 
     Every interval is Student's over seeds unless it says otherwise; those of accuracies are cut to
-    [0, 1]. Collapsed and diverged runs are counted with the figures they have (a diverged run with
-    its last good state): an arm that breaks at some seeds is that bad.
+    [0, 1], those of differences of accuracies to [-1, 1]. Collapsed and diverged runs are counted
+    with the figures they have (a diverged run with its last good state): an arm that breaks at some
+    seeds is that bad.
 
     Attributes:
         arm: Its name.
@@ -79,17 +84,21 @@ class ArmSummary:
         gap: Training accuracy minus validation accuracy (test accuracy where there is none).
         optimism: Validation minus test accuracy. At the best checkpoint it is too high by having
             been selected; None without validation images.
+        early_stopping: Test accuracy at the best checkpoint minus that after the last epoch, paired
+            by seed; the same at both moments; None without validation images.
+        p_early_stopping: Of the paired t test of it, not guarded for the other arms.
         exact_zeros: Mean share of weights that are 0, in [0, 1].
         l1_norm: Mean sum of absolute weights, over all layers.
         penalty: Mean value of the penalty.
-        epoch_of_least_validation_loss: From 0; the same at both moments; None without validation
-            images.
-        rise_after_it: Validation loss at the last epoch minus the least.
-        wobble: Usual change of the validation loss from one epoch to the next.
+        epoch_of_least_validation_loss: Of the moving average of the loss, from 0; the same at both
+            moments; None without validation images.
+        rise_after_it: Validation loss over the last epochs minus the least moving average.
+        wobble: Usual change of the validation loss from one epoch to the next, not averaged.
         epochs: Epochs in the longest history.
-        overfits: Whether the rise is more than noise: the lower end of its interval (its mean with
-            one seed) is above three times the wobble, and the training loss went on falling. None
-            without validation images.
+        overfits: Whether the rise is more than noise: the lower end of its interval is above 1.5
+            times the wobble (with one seed, the rise itself is above 2.75 times), the training loss
+            went on falling, and the gap after the last epoch is above 0. None without validation
+            images.
     """
 
     arm: str
@@ -107,6 +116,8 @@ class ArmSummary:
     test_loss: Interval
     gap: Interval
     optimism: Interval | None
+    early_stopping: Interval | None
+    p_early_stopping: float | None
     exact_zeros: float
     l1_norm: float
     penalty: float
@@ -141,14 +152,18 @@ def _interval(values: Iterable[float]) -> Interval:
 
 
 def _interval_of_shares(values: Iterable[float]) -> Interval:
-    return _cut(_interval(values))
+    return _cut(_interval(values), 0.0)
 
 
-def _cut(interval: Interval) -> Interval:
-    """Return the interval within [0, 1], where a share must lie."""
+def _interval_of_differences(values: Iterable[float]) -> Interval:
+    return _cut(_interval(values), -1.0)
+
+
+def _cut(interval: Interval, least: float) -> Interval:
+    """Return the interval within [least, 1], where a share or a difference of shares must lie."""
     if interval.low is None or interval.high is None:
         return interval
-    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
+    return replace(interval, low=max(least, interval.low), high=min(1.0, interval.high))
 
 
 def _interval_or_none(
@@ -172,6 +187,9 @@ def _summarize_arm(arm: str, moment: str, runs: Sequence[RunRecord]) -> ArmSumma
     per_image = correct_answers(measured).mean(0)
     low, high = sampling_interval(per_image) or (None, None)
     epoch, rise, wobble, overfits = _overfitting(runs)
+    optimism = [_optimism(m) for m in measured]
+    changes = [run.best.test_accuracy - run.last.test_accuracy for run in runs]
+    has_validation = all(run.best.validation_accuracy is not None for run in runs)
     return ArmSummary(
         arm=arm,
         moment=moment,
@@ -183,13 +201,17 @@ def _summarize_arm(arm: str, moment: str, runs: Sequence[RunRecord]) -> ArmSumma
             measured, lambda m: m.validation_accuracy, shares=True
         ),
         test_accuracy=_interval_of_shares(m.test_accuracy for m in measured),
-        test_sampling=_cut(Interval(float(per_image.mean()), low, high)),
+        test_sampling=_cut(Interval(float(per_image.mean()), low, high), 0.0),
         test_images=len(per_image),
         train_loss=_interval(m.train_loss for m in measured),
         validation_loss=_interval_or_none(measured, lambda m: m.validation_loss, shares=False),
         test_loss=_interval(m.test_loss for m in measured),
-        gap=_interval(m.gap for m in measured),
-        optimism=_interval_or_none(measured, _optimism, shares=False),
+        gap=_interval_of_differences(m.gap for m in measured),
+        optimism=_interval_of_differences(o for o in optimism if o is not None)
+        if has_validation
+        else None,
+        early_stopping=_interval_of_differences(changes) if has_validation else None,
+        p_early_stopping=t_test(changes) if has_validation else None,
         exact_zeros=float(np.mean([m.exact_zeros for m in measured])),
         l1_norm=float(np.mean([sum(layer.l1_norm for layer in m.layers) for m in measured])),
         penalty=float(np.mean([m.penalty for m in measured])),
@@ -206,6 +228,7 @@ def _overfitting(
 ) -> tuple[Spread | None, Interval | None, float | None, bool | None]:
     """Return epoch of the least validation loss, rise after it, wobble, and the judgment."""
     curves = [curve for run in runs if (curve := read_validation_curve(run)) is not None]
+    gap = float(np.mean([run.last.gap for run in runs]))
     if not curves:
         return None, None, None, None
     epochs = [curve.least_epoch for curve in curves]
@@ -213,4 +236,4 @@ def _overfitting(
     rise = _interval(curve.rise for curve in curves)
     surely = rise.mean if rise.low is None else rise.low
     wobble = float(np.median([curve.wobble for curve in curves]))
-    return epoch, rise, wobble, is_overfitting(curves, surely)
+    return epoch, rise, wobble, is_overfitting(curves, surely, gap=gap)

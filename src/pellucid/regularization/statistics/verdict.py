@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pellucid._checks import DataError, check_choice
 from pellucid.regularization.statistics.comparison import MOMENTS, Comparison
+from pellucid.regularization.statistics.course import say_early_stopping, say_overfitting
 from pellucid.regularization.statistics.findings import (
     MOMENT_WORDS,
     Case,
@@ -17,6 +18,7 @@ from pellucid.regularization.statistics.findings import (
     other_moment,
     write_amount,
     write_figures,
+    write_how_many,
     write_list,
     write_points,
     write_range,
@@ -24,7 +26,7 @@ from pellucid.regularization.statistics.findings import (
 )
 from pellucid.regularization.statistics.headline import write_headline
 from pellucid.regularization.statistics.power import SIGNIFICANCE, Power
-from pellucid.regularization.statistics.summaries import ArmSummary, Interval
+from pellucid.regularization.statistics.summaries import ArmSummary
 
 # Pairs without the baseline that get a sentence each; more are counted.
 _MOST_SENTENCES = 6
@@ -39,6 +41,7 @@ def verdict(
     baseline: str | None = None,
     titles: Mapping[str, str] | None = None,
     tuned: bool = False,
+    path_words: str | None = None,
 ) -> tuple[str, ...]:
     """Say what the figures allow to be said: the headline first, then sentences.
 
@@ -54,6 +57,8 @@ def verdict(
             else the first.
         titles: Words for the names of arms; names are quoted without.
         tuned: Whether each arm's strength was chosen on validation images with equal effort.
+        path_words: What is said of a path of strengths, from `write_path_words`; it comes before
+            the limits.
 
     Raises:
         DataError: there are no summaries.
@@ -72,7 +77,8 @@ def verdict(
     )
     parts = [
         [write_headline(case)],
-        _say_overfitting(case),
+        say_early_stopping(case),
+        say_overfitting(case),
         _say_differences(case),
         _say_other_moment(case),
         _say_sampling(case),
@@ -80,74 +86,10 @@ def verdict(
         _say_weights(case),
         _say_broken(case),
         _say_power(case),
-        _say_limits(case, tuned),
+        [] if path_words is None else [path_words],
+        _say_limits(case, tuned, has_path=path_words is not None),
     ]
     return tuple(capitalize(sentence) for sentence in itertools.chain(*parts))
-
-
-# ---------------------------------------------------------------- over-fitting
-
-
-def _say_overfitting(case: Case) -> list[str]:
-    sentences = []
-    for summary in case.arms("last"):
-        epoch, rise = summary.epoch_of_least_validation_loss, summary.rise_after_it
-        gap, arm = _say_gap(summary), case.name(summary.arm)
-        if epoch is None or rise is None:
-            sentences.append(
-                f"{arm}: without validation images over-fitting can only be read from the gap "
-                f"between training and test accuracy, {gap}."
-            )
-        elif summary.overfits:
-            bounds = "" if rise.low is None else f" ({rise.low:.2f} to {rise.high:.2f})"
-            sentences.append(
-                f"{arm} over-fits: its validation loss is least after epoch {epoch.median + 1:g} "
-                f"of {summary.epochs}{_say_spread(epoch.low, epoch.high)} and then rises by "
-                f"{rise.mean:.2f}{bounds} while the training loss goes on falling. The gap between "
-                f"training and validation accuracy is {gap} after the last epoch."
-            )
-        else:
-            sentences.append(
-                f"{arm} shows no over-fitting in its validation loss, which rises by "
-                f"{rise.mean:.2f} after its least value: within its noise, or while the training "
-                f"loss rose too. The gap between training and validation accuracy is {gap} after "
-                "the last epoch."
-            )
-    return sentences + _say_gaps_compared(case)
-
-
-def _say_gaps_compared(case: Case) -> list[str]:
-    """Say which arms shrink the gap; apart arms (intervals that do not meet) are called so."""
-    base = next(s for s in case.arms("last") if s.arm == case.baseline)
-    told = []
-    for summary in case.arms("last"):
-        change = summary.gap.mean - base.gap.mean
-        if summary is base or change == 0:
-            continue
-        way = "smaller" if change < 0 else "larger"
-        meet = "do not meet" if _are_apart(summary.gap, base.gap) else "meet"
-        told.append(
-            f"{write_amount(change)} {way} with {case.name(summary.arm)} (the intervals {meet})"
-        )
-    if not told:
-        return []
-    return [f"against {case.name(base.arm)} the gap is {write_list(told)}."]
-
-
-def _are_apart(one: Interval, other: Interval) -> bool:
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return False
-    return one.high < other.low or other.high < one.low
-
-
-def _say_gap(summary: ArmSummary) -> str:
-    gap = summary.gap
-    bounds = "" if gap.low is None or gap.high is None else f" ({write_range((gap.low, gap.high))})"
-    return f"{write_points(gap.mean)} points{bounds}"
-
-
-def _say_spread(low: float, high: float) -> str:
-    return "" if low == high else f" (seeds: {low + 1:.0f} to {high + 1:.0f})"
 
 
 # ---------------------------------------------------------------- differences
@@ -169,7 +111,8 @@ def _say_differences(case: Case) -> list[str]:
     sentences += [_say_undecided(case, f) for f in open_pairs[:_MOST_SENTENCES]]
     left = len(open_pairs) - _MOST_SENTENCES
     if left > 0:
-        sentences.append(f"{count(left, 'more comparison')} of {len(pairs)} undecided too.")
+        verb = "is" if left == 1 else "are"
+        sentences.append(f"{count(left, 'more comparison')} of {len(pairs)} {verb} undecided too.")
     return sentences
 
 
@@ -181,7 +124,11 @@ def _say_undecided(case: Case, finding: Finding) -> str:
     farthest = max(abs(end) for end in finding.interval)
     opening = (
         f"{arm} against {other} is undecided ({write_figures(finding)}), which is not equal: "
-        f"differences of up to {write_amount(farthest)} remain possible"
+        + (
+            "any difference remains possible"
+            if farthest >= 1
+            else f"differences of up to {write_amount(farthest)} remain possible"
+        )
     )
     needed = finding.comparison.seeds_needed
     if needed is None:
@@ -306,18 +253,26 @@ def _say_broken(case: Case) -> list[str]:
                 continue
             arm = case.name(summary.arm)
             if len(seeds) == summary.n_seeds:
-                which = "at every seed"
+                which = f"at {write_how_many(len(seeds), summary.n_seeds)}"
                 advice = " Its figures speak of this strength and rate, not of the penalty."
             else:
+                word = "seed" if len(seeds) == 1 else "seeds"
                 which = (
-                    f"at {len(seeds)} of {summary.n_seeds} seeds ({write_list([*map(str, seeds)])})"
+                    f"at {write_how_many(len(seeds), summary.n_seeds)} "
+                    f"({word} {write_list([*map(str, seeds)])})"
                 )
                 advice = ""
             sentences.append(
-                f"{arm} {what} {which}; these runs are counted with the accuracy they have."
+                f"{arm} {what} {which}; {_write_counted(len(seeds))}."
                 f"{_say_without(case, summary.arm)}{advice}"
             )
     return sentences
+
+
+def _write_counted(runs: int) -> str:
+    if runs == 1:
+        return "this run is counted with the accuracy it has"
+    return "these runs are counted with the accuracy they have"
 
 
 def _say_without(case: Case, arm: str) -> str:
@@ -328,7 +283,7 @@ def _say_without(case: Case, arm: str) -> str:
         for f in others
         if f is not None and f.without_flagged is not None
     ]
-    return f" Without broken seeds {write_list(told)}." if told else ""
+    return f" Without collapsed and diverged runs {write_list(told)}." if told else ""
 
 
 # ---------------------------------------------------------------- power and limits
@@ -347,14 +302,7 @@ def _say_power(case: Case) -> list[str]:
             )
         sentences.append(
             f"with {count(power.n_seeds, 'seed')} and the spread seen (standard deviation of a "
-            f"paired difference {write_amount(power.sd)}){found} a chance of 80 % takes "
-            f"{write_amount(power.detectable)}"
-            + (
-                f", or {write_amount(power.detectable_strict)} to pass among "
-                f"{power.comparisons} comparisons."
-                if power.comparisons > 1 and power.detectable_strict is not None
-                else "."
-            )
+            f"paired difference {write_amount(power.sd)}){found} {_write_detectable(power)}."
         )
     if power.n_seeds >= 2 and power.wilcoxon_least_p > SIGNIFICANCE:
         sentences.append(
@@ -364,18 +312,33 @@ def _say_power(case: Case) -> list[str]:
     return sentences
 
 
-def _say_limits(case: Case, tuned: bool) -> list[str]:
+def _write_detectable(power: Power) -> str:
+    """Say which difference is found with a chance of 80 %; above 100 points there is none."""
+    detectable, strict = power.detectable, power.detectable_strict
+    if detectable is None or detectable > 1:
+        return "no difference, however large, would be found with a chance of 80 %"
+    text = f"a chance of 80 % takes {write_amount(detectable)}"
+    if power.comparisons > 1 and strict is not None:
+        among = f"to pass among {power.comparisons} comparisons"
+        text += (
+            f", or {write_amount(strict)} {among}" if strict <= 1 else f"; {among} none is enough"
+        )
+    return text
+
+
+def _say_limits(case: Case, tuned: bool, *, has_path: bool) -> list[str]:
     arms = case.arms()
     few = min(s.n_seeds for s in arms)
     limits = [
         "what other data would say",
         "what another division of these data into training, validation and test would say",
     ]
-    limits.append(
-        "what strengths outside those tried would do"
-        if tuned
-        else "what other strengths would do, for none was tuned"
-    )
+    if tuned:
+        limits.append("what strengths outside those tried would do")
+    elif has_path:
+        limits.append("what other strengths would do for the other arms, for none was tuned")
+    else:
+        limits.append("what other strengths would do, for none was tuned")
     if few < 10:
         limits.append(
             f"whether differences over seeds are normal, which {count(few, 'seed')} cannot show "
