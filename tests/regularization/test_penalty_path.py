@@ -88,7 +88,8 @@ def test_write_path_words_inside_the_range_gives_knee_zeros_and_accuracy():
     assert said == (
         "Along 4 strengths of L1 from 0.001 to 0.1, each later one started from the network "
         "before, the sparsest within one standard error of the best validation accuracy (91.0 %) "
-        "is 0.03 (the knee): 50.0 % of the weights are exactly zero, at a validation accuracy of 90.5 %."
+        "is 0.03 (the knee): 50.0 % of the weights are exactly zero, at a validation accuracy of "
+        "90.5 %."
     )
 
 

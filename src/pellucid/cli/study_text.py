@@ -41,7 +41,8 @@ def describe_study(result: StudyResult) -> list[str]:
     if len(sentences) > _SENTENCES:
         # The last sentence says what cannot be concluded.
         left_out = len(sentences) - _SENTENCES
-        note = f"{left_out} further findings stand in the report and in result.json."
+        stand = "finding stands" if left_out == 1 else "findings stand"
+        note = f"{left_out} further {stand} in the report and in result.json."
         sentences = [*sentences[: _SENTENCES - 1], note, sentences[-1]]
     for sentence in sentences:
         lines += _wrap(sentence, bullet="- ")

@@ -11,7 +11,7 @@ from pellucid.data import LabelledData
 from pellucid.regularization.arms import Arm
 from pellucid.regularization.compaction.compact import CannotCompact, CompactionRow, compact
 from pellucid.regularization.named_penalties import PENALTY_NAMES
-from pellucid.regularization.penalty_path import PenaltyPath
+from pellucid.regularization.penalty_path import PenaltyPath, write_path_words
 from pellucid.regularization.recipe import NetworkRecipe
 from pellucid.regularization.record import RunRecord
 from pellucid.regularization.result import ArmFacts, DataFacts, StudyResult
@@ -78,6 +78,7 @@ def summarize_study(
             power,
             titles={arm.name: arm.title for arm in described},
             tuned=bool(tuning),
+            path_words=None if path is None else write_path_words(path, path.term),
         ),
         power=power,
         histograms=weight_histograms({name: weights[name] for name in networks}),
