@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pellucid._checks import UsageError
+from pellucid.regularization.statistics.findings import capitalize, write_list, write_share
 
 
 @dataclass(frozen=True)
@@ -146,3 +147,76 @@ def knee(
     candidates = np.flatnonzero(near)
     ranked = np.lexsort((candidates, -means[candidates], -zeros[candidates]))
     return int(candidates[ranked[0]])
+
+
+def write_path_words(path: PenaltyPath, title: str) -> str:
+    """Say where a path's knee is, whether the path was long enough, and where runs broke.
+
+    Args:
+        path: From weak to strong, each later strength started from the network before.
+        title: Words for the penalty without a strength, such as ``"L1"``.
+    """
+    accuracy = np.asarray(path.accuracy).mean(1)
+    zeros = float(np.asarray(path.exact_zeros)[path.knee].mean())
+    broken = [any(row) for row in path.collapsed] or [False] * len(path.strengths)
+    best = int(np.where([b and not all(broken) for b in broken], -np.inf, accuracy).argmax())
+    low, high = _write_strength(min(path.strengths)), _write_strength(max(path.strengths))
+    opening = (
+        f"along {len(path.strengths)} strengths of {title} from {low} to {high}, each later one "
+        "started from the network before,"
+    )
+    chosen, share = _write_strength(path.strengths[path.knee]), write_share(zeros)
+    top, reached = write_share(float(accuracy[best])), write_share(float(accuracy[path.knee]))
+    if len(path.seeds) == 1:  # no standard error, see `knee`
+        found = (
+            f"the best validation accuracy at the one seed ({reached}) is that of {chosen} (the "
+            f"knee), with {share} of the weights exactly zero."
+        )
+    else:
+        found = (
+            f"the sparsest within one standard error of the best validation accuracy ({top}) is "
+            f"{chosen} (the knee): {share} of the weights are exactly zero, at a validation "
+            f"accuracy of {reached}."
+        )
+    too_short = [] if all(broken) else _say_too_short(path, best)
+    sentences = [f"{opening} {found}", *too_short, *_say_broken(path, broken)]
+    return " ".join(capitalize(sentence) for sentence in sentences)
+
+
+def _write_strength(strength: float) -> str:
+    """Return a strength with two digits that count: ``0.00018``, ``150``."""
+    return f"{float(f'{strength:.2g}'):g}"
+
+
+def _say_too_short(path: PenaltyPath, best: int) -> list[str]:
+    """Say which way to go on if the knee or the best accuracy is at an end of the range."""
+    said = []
+    for end, inner in ((0, 1), (len(path.strengths) - 1, -2)):
+        names = [
+            name
+            for name, index in (("the knee", path.knee), ("the best accuracy", best))
+            if index == end
+        ]
+        if not names or len(path.strengths) < 2:
+            continue
+        strength = path.strengths[end]
+        way = "above" if strength > path.strengths[inner] else "below"
+        verb = "is" if len(names) == 1 else "are"
+        said.append(
+            f"{write_list(names)} {verb} at the {'weak' if end == 0 else 'strong'} end of the "
+            f"range, so the range was too short: go on {way} {_write_strength(strength)}."
+        )
+    return said
+
+
+def _say_broken(path: PenaltyPath, broken: Sequence[bool]) -> list[str]:
+    strengths = [_write_strength(path.strengths[i]) for i, one in enumerate(broken) if one]
+    if not strengths:
+        return []
+    if all(broken):
+        return ["a run collapsed or diverged at every strength, so none can be recommended."]
+    word = "strength" if len(strengths) == 1 else "strengths"
+    which = "it was" if len(strengths) == 1 else "they were"
+    return [
+        f"runs collapsed or diverged at the {word} {write_list(strengths)}; {which} passed over."
+    ]

@@ -254,6 +254,13 @@ def test_verdict_uncertain_rise_is_undecided():
     assert "is undecided, against a wobble of 0.01" in said
 
 
+def test_verdict_one_run_between_wobble_and_rise_is_undecided():
+    # Mean rise: twice the wobble, too much for "hardly" and too little for one run.
+    (run, *_) = turned_up("none", (0.02, 0.0, 0.0, 0.0, 0.0))
+    said = sentence(judge([run]), "Whether there is over-fitting")
+    assert "with 'none' (rise 0.02) is undecided" in said
+
+
 def test_verdict_loss_that_rises_while_training_gets_worse_is_no_over_fitting():
     records = [
         dataclasses.replace(
@@ -389,6 +396,14 @@ def test_verdict_limits_depend_on_tuning_and_seeds():
         assert "other data" in said
         assert "another division" in said
         assert "which 5 seeds cannot show" in said
+
+
+def test_verdict_path_comes_before_the_limits_and_changes_them():
+    arms = make_arm("none", NONE), make_arm("l1", BETTER)
+    sentences = judge(*arms, path_words="Along 8 strengths of L1 ...")
+    assert sentences[-2] == "Along 8 strengths of L1 ..."
+    assert "what other strengths would do for the other arms, for none was" in sentences[-1]
+    assert "outside those tried" in judge(*arms, tuned=True, path_words="Along 8.")[-1]
 
 
 def test_verdict_baseline_is_none_else_the_first_else_as_asked():

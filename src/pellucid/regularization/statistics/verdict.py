@@ -41,6 +41,7 @@ def verdict(
     baseline: str | None = None,
     titles: Mapping[str, str] | None = None,
     tuned: bool = False,
+    path_words: str | None = None,
 ) -> tuple[str, ...]:
     """Say what the figures allow to be said: the headline first, then sentences.
 
@@ -56,6 +57,8 @@ def verdict(
             else the first.
         titles: Words for the names of arms; names are quoted without.
         tuned: Whether each arm's strength was chosen on validation images with equal effort.
+        path_words: What is said of a path of strengths, from `write_path_words`; it comes before
+            the limits.
 
     Raises:
         DataError: there are no summaries.
@@ -83,7 +86,8 @@ def verdict(
         _say_weights(case),
         _say_broken(case),
         _say_power(case),
-        _say_limits(case, tuned),
+        [] if path_words is None else [path_words],
+        _say_limits(case, tuned, has_path=path_words is not None),
     ]
     return tuple(capitalize(sentence) for sentence in itertools.chain(*parts))
 
@@ -122,7 +126,7 @@ def _say_undecided(case: Case, finding: Finding) -> str:
         f"{arm} against {other} is undecided ({write_figures(finding)}), which is not equal: "
         + (
             "any difference remains possible"
-            if farthest >= 1
+            if finding.interval == (-1.0, 1.0)
             else f"differences of up to {write_amount(farthest)} remain possible"
         )
     )
@@ -315,25 +319,27 @@ def _write_detectable(power: Power) -> str:
         return "no difference, however large, would be found with a chance of 80 %"
     text = f"a chance of 80 % takes {write_amount(detectable)}"
     if power.comparisons > 1 and strict is not None:
-        among = f"to pass among {power.comparisons} comparisons"
-        text += (
-            f", or {write_amount(strict)} {among}" if strict <= 1 else f"; {among} none is enough"
-        )
+        among = f"among {power.comparisons} comparisons"
+        if strict <= 1:
+            text += f", or {write_amount(strict)} to pass {among}"
+        else:
+            text += f"; to pass {among} with that chance no difference is large enough"
     return text
 
 
-def _say_limits(case: Case, tuned: bool) -> list[str]:
+def _say_limits(case: Case, tuned: bool, *, has_path: bool) -> list[str]:
     arms = case.arms()
     few = min(s.n_seeds for s in arms)
     limits = [
         "what other data would say",
         "what another division of these data into training, validation and test would say",
     ]
-    limits.append(
-        "what strengths outside those tried would do"
-        if tuned
-        else "what other strengths would do, for none was tuned"
-    )
+    if tuned:
+        limits.append("what strengths outside those tried would do")
+    elif has_path:
+        limits.append("what other strengths would do for the other arms, for none was tuned")
+    else:
+        limits.append("what other strengths would do, for none was tuned")
     if few < 10:
         limits.append(
             f"whether differences over seeds are normal, which {count(few, 'seed')} cannot show "
