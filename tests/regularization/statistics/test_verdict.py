@@ -254,6 +254,13 @@ def test_verdict_uncertain_rise_is_undecided():
     assert "is undecided, against a wobble of 0.01" in said
 
 
+def test_verdict_one_run_between_wobble_and_rise_is_undecided():
+    # Mean rise: twice the wobble, too much for "hardly" and too little for one run.
+    (run, *_) = turned_up("none", (0.02, 0.0, 0.0, 0.0, 0.0))
+    said = sentence(judge([run]), "Whether there is over-fitting")
+    assert "with 'none' (rise 0.02) is undecided" in said
+
+
 def test_verdict_loss_that_rises_while_training_gets_worse_is_no_over_fitting():
     records = [
         dataclasses.replace(

@@ -12,7 +12,7 @@ from pellucid.regularization.statistics.findings import (
     write_range,
     write_signed_points,
 )
-from pellucid.regularization.statistics.overfitting import least_rise
+from pellucid.regularization.statistics.overfitting import WOBBLE_FACTOR, least_rise
 from pellucid.regularization.statistics.paired_differences import holm
 from pellucid.regularization.statistics.power import SIGNIFICANCE
 from pellucid.regularization.statistics.summaries import ArmSummary, Interval
@@ -126,12 +126,13 @@ def _judge(summary: ArmSummary) -> str:
     """Return what can be said of an arm that has validation images."""
     rise, gap = summary.rise_after_it, summary.gap
     assert rise is not None
-    least = least_rise(summary.wobble or 0.0, runs=summary.n_seeds)
+    wobble = summary.wobble or 0.0
+    least = least_rise(wobble, runs=summary.n_seeds)
     if summary.overfits:
         return "over-fits"
     if (rise.mean if rise.low is None else rise.low) > least:
         return "not learning"
-    if rise.mean > least:
+    if rise.mean > WOBBLE_FACTOR * wobble:
         return "undecided"
     return "wide gap" if (gap.mean if gap.low is None else gap.low) > _WIDE_GAP else "none"
 
@@ -187,8 +188,8 @@ def _write_rise(summary: ArmSummary) -> str:
 
 
 def _write_wobbles(group: list[ArmSummary]) -> str:
-    texts = list(dict.fromkeys(f"{s.wobble or 0.0:.2f}" for s in group))
-    return write_list(texts)
+    wobbles = [s.wobble or 0.0 for s in group]
+    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(wobbles), max(wobbles))))
 
 
 def _write_spread(low: float, high: float) -> str:

@@ -126,7 +126,7 @@ def _say_undecided(case: Case, finding: Finding) -> str:
         f"{arm} against {other} is undecided ({write_figures(finding)}), which is not equal: "
         + (
             "any difference remains possible"
-            if farthest >= 1
+            if finding.interval == (-1.0, 1.0)
             else f"differences of up to {write_amount(farthest)} remain possible"
         )
     )
@@ -319,10 +319,11 @@ def _write_detectable(power: Power) -> str:
         return "no difference, however large, would be found with a chance of 80 %"
     text = f"a chance of 80 % takes {write_amount(detectable)}"
     if power.comparisons > 1 and strict is not None:
-        among = f"to pass among {power.comparisons} comparisons"
-        text += (
-            f", or {write_amount(strict)} {among}" if strict <= 1 else f"; {among} none is enough"
-        )
+        among = f"among {power.comparisons} comparisons"
+        if strict <= 1:
+            text += f", or {write_amount(strict)} to pass {among}"
+        else:
+            text += f"; to pass {among} with that chance no difference is large enough"
     return text
 
 
