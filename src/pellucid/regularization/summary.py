@@ -78,7 +78,7 @@ def summarize_study(
             power,
             titles={arm.name: arm.title for arm in described},
             tuned=bool(tuning),
-            path_words=None if path is None else write_path_words(path, path.term),
+            path_words=None if path is None else write_path_words(path, _name_term(path.term)),
         ),
         power=power,
         histograms=weight_histograms({name: weights[name] for name in networks}),
@@ -128,6 +128,11 @@ def describe_arm(arm: Arm, data: LabelledData) -> ArmFacts:
     elif arm.strength is not None:
         title = f"{title} {arm.strength:g}"
     return ArmFacts(arm.name, title, objective, recipe.describe())
+
+
+def _name_term(term: str) -> str:
+    """Return a term's name as it is written in sentences."""
+    return {"l1": "L1", "l2": "L2"}.get(term, term.replace("_", " "))
 
 
 def _with_rate(arm: ArmFacts) -> ArmFacts:
