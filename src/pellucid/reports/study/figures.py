@@ -64,6 +64,14 @@ class LayerPanels:
     panels: tuple[Panel, ...]
 
 
+_TOGETHER = (
+    "Penalty is the value of what an arm adds to the cross-entropy, without any ramp; "
+    "the objective is cross-entropy on the training images plus penalty. Objectives of "
+    "different arms are different quantities: only their course can be compared, not "
+    "their height."
+)
+
+
 def draw_curve_groups(records: Sequence[RunRecord], arms: Arms) -> tuple[PanelGroup, ...]:
     """Return the curves by epoch: fit and validation of each arm, then all arms on one panel."""
     by_arm = {name: [r for r in records if r.arm == name] for name in arms.titles}
@@ -95,10 +103,12 @@ def draw_curve_groups(records: Sequence[RunRecord], arms: Arms) -> tuple[PanelGr
         groups.append(
             _draw_arm_by_arm(key, heading, share, bands, arms, best if has_validation else {})
         )
+    # Where nothing is penalized the objective is the cross-entropy, which stands above.
+    is_penalized = any(row.get("penalty") for r in records for row in r.history)
     together = [
         ("penalty", "Penalty", "penalty", False),
         ("objective", "Objective", "objective", False),
-    ]
+    ] * is_penalized
     if has_validation:
         together = [
             ("validation_loss", "Cross-entropy on validation images", "between", False),
@@ -120,10 +130,7 @@ def draw_curve_groups(records: Sequence[RunRecord], arms: Arms) -> tuple[PanelGr
             PanelGroup(
                 "together",
                 "All arms together",
-                "Penalty is the value of what an arm adds to the cross-entropy, without any ramp; "
-                "the objective is cross-entropy on the training images plus penalty. Objectives of "
-                "different arms are different quantities: only their course can be compared, not "
-                "their height.",
+                _TOGETHER if is_penalized else "The middle seed of each arm.",
                 tuple(panels),
                 by_arm=True,
             )
