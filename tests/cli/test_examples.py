@@ -62,6 +62,8 @@ def test_documented_command_works(
 ):
     monkeypatch.chdir(tmp_path)
     given = shlex.split(example)[1:]
+    if "--onnx" in given:
+        pytest.importorskip("onnxscript")
     shutil.copytree(photos, "photos")
     make_photos(Path("new-photos"), count=2, seed=1)
     for name in ("photo.jpg", "other.jpg"):
