@@ -45,7 +45,7 @@ def measure(name: str, penalty: Penalty, *, epochs: int) -> tuple[CompactionRow,
     images, labels = data.images.read(data.splits.test), data.images.labels[data.splits.test]
     accuracy = (answers(images).argmax(1) == labels).double().mean().item()
     example = answers.normalization(images)
-    return compact(answers.module(), example, name=name, repetitions=100).row, accuracy
+    return compact(answers.module, example, name=name, repetitions=100).row, accuracy
 
 
 def render_table(rows: list[tuple[CompactionRow, float]], epochs: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pellucid._checks import DataError, UsageError
+from pellucid._checks import DataError, UsageError, check_choice, did_you_mean
 from pellucid.cli.arguments import (
     Parser,
     add_output_options,
@@ -235,7 +235,6 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
     """
     from dataclasses import replace
 
-    from pellucid._checks import check_choice
     from pellucid.regularization.presets import (
         PRESETS,
         REFERENCE_RECIPE,
@@ -319,7 +318,6 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
 
 
 def _check_names(names: Sequence[str]) -> None:
-    from pellucid._checks import did_you_mean
     from pellucid.regularization.arms import arm_names
 
     known = [*arm_names(), *TREE_ARMS]

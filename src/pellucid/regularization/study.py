@@ -49,7 +49,6 @@ class StudySettings:
     Attributes:
         data: Which images.
         arms: What is compared, at least one; names are unique.
-        base: The recipe that the named arms change.
         seeds: Each arm is trained once at each; a seed decides the start and the order of images.
         path: An arm whose strength is also varied over a path, or None.
         path_points: Strengths on the path.
@@ -64,7 +63,6 @@ class StudySettings:
 
     data: StudyData
     arms: tuple[Arm, ...]
-    base: NetworkRecipe = field(default_factory=NetworkRecipe)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     path: Arm | None = None
     path_points: int = 10
@@ -148,7 +146,6 @@ class StudySettings:
                 named_arm(arm, base, strength=strengths.get(arm)) if isinstance(arm, str) else arm
                 for arm in arms
             ),
-            base=base,
             seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
             path=None if path is None else named_arm(path, base, strength=strengths.get(path)),
             path_points=path_points,

@@ -15,7 +15,7 @@ from pellucid.data import LabelledData, Normalization
 from pellucid.regularization.compaction.compact import CompactionRow, compact
 from pellucid.regularization.compaction.onnx_export import check_onnx, export_onnx
 from pellucid.regularization.record import RunRecord, run_file_name
-from pellucid.regularization.small_networks import create_network
+from pellucid.regularization.stacking.stacked_training import NetworkAnswers
 from pellucid.regularization.study_data import StudyData
 from pellucid.runs import Run
 from pellucid.runs.atomic_files import write_atomically
@@ -84,24 +84,22 @@ def load_trained(run: Run, arm: str, seed: int, *, moment: str = "last") -> Trai
             f"arm {arm!r} cannot be read back from the folder: it is no network that has a name. "
             "Build it yourself and load the tensors called last.* or best.*."
         )
-    size = described["image_size"]
-    module = create_network(
-        described["network"],
-        classes=described["classes"],
-        image_size=(size[0], size[1]),
-        seed=0,
-    )
     weights = {
         name.removeprefix(f"{moment}."): value
         for name, value in tensors.items()
         if name.startswith(f"{moment}.")
     }
-    floating = next(value for value in weights.values() if value.is_floating_point())
-    module.to(floating.dtype).load_state_dict(weights)
+    height, width = described["image_size"]
     means, deviations = described["normalization"].values()
-    normalization = Normalization(tuple(means), tuple(deviations))
+    answers = NetworkAnswers(
+        described["network"],
+        described["classes"],
+        (height, width),
+        Normalization(tuple(means), tuple(deviations)),
+        weights,
+    )
     record = RunRecord.from_json(state["record"])
-    return TrainedNetwork(module.eval(), normalization, (size[0], size[1]), record)
+    return TrainedNetwork(answers.module, answers.normalization, answers.image_size, record)
 
 
 def compact_run(

@@ -132,6 +132,19 @@ def test_train_stack_proximal_l1_leaves_exact_zeros():
     assert (outcome.last.weights["fc1.bias"] != 0).all()
 
 
+def test_train_stack_proximal_steps_and_polish_equal_a_plain_loop():
+    network = dataclasses.replace(MLP, epochs=2, precision="float64")
+    penalties = (Penalty(l1=4e-3), Penalty(l1=4e-3, l2=1e-2, polish_steps=2))
+    runs = arms(network, seeds=(0,), penalties=penalties)
+    for (recipe, seed), outcome in zip(runs, train_stack(runs, TINY), strict=True):
+        plain, _ = train_plainly(recipe, seed, TINY)
+        for name, value in plain.state_dict().items():
+            ours = outcome.last.weights[name]
+            assert (ours - value).abs().max() <= 1e-12, name
+            assert torch.equal(ours == 0, value == 0)
+        assert (outcome.last.weights["fc1.weight"] == 0).any()
+
+
 def test_train_stack_polish_adds_zeros_and_is_measured():
     plain, polished = train_stack(
         arms(MLP, seeds=(0,), penalties=(Penalty(l1=0.003), Penalty(l1=0.003, polish_steps=20))),

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -470,6 +471,7 @@ class NetworkAnswers:
     normalization: Normalization
     weights: Mapping[str, Tensor]
 
+    @cached_property
     def module(self) -> torch.nn.Module:
         """Return the network by itself, in evaluation mode; it takes normalized images."""
         module = create_network(
@@ -481,7 +483,7 @@ class NetworkAnswers:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return log-probabilities, shape (batch, classes), of uint8 images."""
-        module = self.module().to(images.device)
+        module = self.module.to(images.device)
         dtype = next(module.parameters()).dtype
         with torch.inference_mode():
             parts = [
