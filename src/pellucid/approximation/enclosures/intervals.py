@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import special
@@ -87,6 +87,8 @@ class Intervals:
 
     lower: np.ndarray
     upper: np.ndarray
+    #: Arrays leave ``array + intervals`` to the intervals.
+    __array_ufunc__: ClassVar[None] = None
 
     # Making and shaping.
 
