@@ -34,11 +34,11 @@ _START = {1: 4, 2: 4, 3: 2, 4: 2}
 _GRID = {1: 24, 2: 16, 3: 10, 4: 7}
 _FINEST_GRID = {1: 512, 2: 96, 3: 32, 4: 14}
 _CHUNK_ENTRIES = 2_000_000
-# A box across a jump is set aside when its sides are this fraction of the whole.
+# A box near a jump is set aside when its sides are this fraction of the whole.
 _SMALLEST_PART = {1: 2.0**-30, 2: 2.0**-9, 3: 2.0**-5, 4: 2.0**-3}
 
-#: Encloses the error on the boxes of an arithmetic; says which boxes a jump may go through.
-Enclosure = Callable[[Arithmetic], tuple[Model, Array]]
+#: Encloses the error on the boxes of an arithmetic.
+Enclosure = Callable[[Arithmetic], Model]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Proof:
         upper: Upper ends.
         evaluated: How many boxes were enclosed.
         complete: Every box came below what was asked for.
-        excluded_measure: Volume of the boxes that a jump may go through.
+        excluded_measure: Volume of the boxes set aside.
     """
 
     bound: float
@@ -71,10 +71,10 @@ class _Boxes:
     bound: Floats
     remainder: Floats  # (n, dimension + 1)
     peak: Floats  # largest absolute value of the polynomial on the grid
-    undecided: Array
+    hollow: Floats  # smallest absolute value on the grid, less the remainder
 
     def __getitem__(self, where: Array) -> _Boxes:
-        parts = (self.lower, self.upper, self.bound, self.remainder, self.peak, self.undecided)
+        parts = (self.lower, self.upper, self.bound, self.remainder, self.peak, self.hollow)
         return _Boxes(*(part[where] for part in parts))
 
     def __len__(self) -> int:
@@ -114,7 +114,7 @@ def bound_error(
         size: Neurons of the widest layer, for the memory.
         balls: Compute in arb.
         start: Boxes that cover ``box``, shape (n, dimension) each; None means equal parts.
-        may_jump: Set small boxes aside that a jump may go through.
+        may_jump: Keep to the target, and set aside small boxes where it cannot be shown.
         max_boxes: Enclose at most about this many.
         max_seconds: Stop after this time, with the best bound so far.
         quiet: Show no progress.
@@ -126,7 +126,7 @@ def bound_error(
     dimension, degree = box.dimension, DEGREES[box.dimension]
     per_box = monomials(dimension, degree).count * max(1, size)
     chunk = max(1, min(1024, _CHUNK_ENTRIES // per_box)) if not balls else 16
-    waiting = start if start is not None else _equal_parts(box)
+    waiting = start if start is not None else equal_parts(box, _START[dimension])
     inherited = np.full(len(waiting[0]), np.inf)
     settled: list[_Boxes] = []  # proved, or not to be improved by halving
     seen, evaluated, excluded, goal, stuck = 0.0, 0, 0.0, target, False
@@ -147,25 +147,28 @@ def bound_error(
                 evaluated += len(boxes)
                 progress.update(len(boxes))
                 seen = max(seen, float(boxes.seen.max()))
-                if not strict:
+                if not strict and not may_jump:
                     goal = max(goal, tightness * seen)
-                stopped = seen > goal or (
-                    evaluated > max_boxes or time.monotonic() - begin > max_seconds
-                )
+                late = evaluated > max_boxes or time.monotonic() - begin > max_seconds
+                stopped = late or (seen > goal and not may_jump)
             unseen = waiting[0][first:], waiting[1][first:], inherited[first:]
             boxes = _joined(parts)
             proved = boxes.bound <= goal
             settled.append(boxes[proved])
             boxes = boxes[~proved]
             if stopped:
-                left = np.concatenate([boxes.bound, unseen[2]])
-                last = [boxes, _unknown(*unseen)]
-                return _proof([*settled, *last], seen, evaluated, excluded, not len(left))
+                boxes = _joined([boxes, _unknown(*unseen)])
             if may_jump:
                 small = (boxes.upper - boxes.lower) <= box.sides * _SMALLEST_PART[dimension]
-                aside = boxes.undecided & small.all(axis=1)
-                excluded += float(np.prod((boxes.upper - boxes.lower)[aside], axis=1).sum())
+                # Nothing has to be proved of what is set aside: the error is large all over it.
+                aside = small.all(axis=1) | (boxes.hollow > goal) | stopped
+                volume = np.prod((boxes.upper - boxes.lower)[aside], axis=1)
+                excluded += float(volume.sum()) * WIDEN
                 boxes = boxes[~aside]
+            if stopped:
+                stuck = len(boxes) > 0
+                settled.append(boxes)
+                break
             lost = _hopeless(boxes, box)
             if lost.any():
                 stuck = True
@@ -178,8 +181,8 @@ def bound_error(
     return _proof(settled, seen, evaluated, excluded, not stuck)
 
 
-def _equal_parts(box: Box) -> tuple[Floats, Floats]:
-    count = _START[box.dimension]
+def equal_parts(box: Box, count: int) -> tuple[Floats, Floats]:
+    """Return the lower and upper ends (n, dimension) of ``count`` parts in each direction."""
     lines = [
         np.append(low + (high - low) * (np.arange(count) / count), high)
         for low, high in zip(box.lower, box.upper, strict=True)
@@ -196,7 +199,7 @@ def _evaluate(
     enclosure: Enclosure, lower: Floats, upper: Floats, *, degree: int, balls: bool, goal: float
 ) -> _Boxes:
     arithmetic = Arithmetic(lower, upper, degree=degree, balls=balls)
-    model, undecided = enclosure(arithmetic)
+    model = enclosure(arithmetic)
     coefficients, remainder = arithmetic.to_floats(model)
     dimension = arithmetic.dimension
     total = remainder.sum(axis=0) * WIDEN
@@ -204,6 +207,7 @@ def _evaluate(
         coefficients, dimension=dimension, degree=degree, nodes=_GRID[dimension]
     )
     bound, peak = np.maximum(-least, most), np.maximum(-low, high)
+    hollow = np.where(np.isfinite(total), np.maximum(low, -high) - total, 0.0)
     # A finer grid where it is the polynomial's bound that is too large, and a finer one can help.
     factor = (goal - total - np.abs(low + high) / 2) / np.maximum((high - low) / 2, 1e-300)
     loose = (bound + total > goal) & (factor > 1.0001) & np.isfinite(total)
@@ -226,7 +230,7 @@ def _evaluate(
     bound = np.fmin(np.where(np.isnan(bound), np.inf, bound), natural)
     # Nothing is known where an enclosure is unbounded, so nothing is seen there either.
     peak = np.where(np.isfinite(total), peak, 0.0)
-    return _Boxes(lower, upper, bound, remainder.T, peak, undecided)
+    return _Boxes(lower, upper, bound, remainder.T, peak, hollow)
 
 
 def _split(boxes: _Boxes, goal: float, degree: int) -> tuple[tuple[Floats, Floats], Floats]:
@@ -277,13 +281,11 @@ def _hopeless(boxes: _Boxes, box: Box) -> Array:
 def _unknown(lower: Floats, upper: Floats, bound: Floats) -> _Boxes:
     n, dimension = lower.shape
     nothing = np.zeros(n)
-    return _Boxes(
-        lower, upper, bound, np.zeros((n, dimension + 1)), nothing, np.zeros(n, dtype=bool)
-    )
+    return _Boxes(lower, upper, bound, np.zeros((n, dimension + 1)), nothing, nothing)
 
 
 def _joined(parts: list[_Boxes]) -> _Boxes:
-    names = ("lower", "upper", "bound", "remainder", "peak", "undecided")
+    names = ("lower", "upper", "bound", "remainder", "peak", "hollow")
     return _Boxes(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 

@@ -20,7 +20,7 @@ from pellucid.approximation.formula_tree import Expression, Node
 _LARGEST_PRODUCT = 8
 
 
-def expression_model(expression: Expression, arithmetic: Arithmetic) -> tuple[Model, Floats]:
+def expression_model(expression: Expression, arithmetic: Arithmetic) -> Model:
     """Enclose an expression on the boxes of an arithmetic.
 
     Args:
@@ -28,8 +28,7 @@ def expression_model(expression: Expression, arithmetic: Arithmetic) -> tuple[Mo
         arithmetic: Boxes, degree and kind of numbers.
 
     Returns:
-        The model, and a boolean array (n,) of the boxes on which a ``where`` or ``sign`` could go
-        either way. A model is unbounded, not wrong, where the formula is undefined.
+        The model. It holds where the formula is defined, across kinks and jumps.
     """
     walk = _Walk(arithmetic)
     models: dict[int, Model] = {}
@@ -39,7 +38,7 @@ def expression_model(expression: Expression, arithmetic: Arithmetic) -> tuple[Mo
             truths[id(node)] = walk.truth(node, models, truths)
         else:
             models[id(node)] = walk.value(node, models, truths)
-    return models[id(expression.root)], walk.undecided
+    return models[id(expression.root)]
 
 
 _TRUTHS = {"less", "less_equal", "equal", "not_equal", "and", "or", "not", "true"}
@@ -52,7 +51,6 @@ class _Walk:
 
     def __init__(self, arithmetic: Arithmetic) -> None:
         self.on = arithmetic
-        self.undecided = np.zeros(arithmetic.count, dtype=bool)
 
     def value(self, node: Node, models: dict[int, Model], truths: dict[int, Truth]) -> Model:
         on, operation = self.on, node.operation
@@ -102,13 +100,20 @@ class _Walk:
                 squared = on.square(other)
                 low = total.lower + squared.lower
                 total = on.add(total, squared)
-                total = Model(total.coefficients, total.remainder, np.fmax(total.lower, low * (1 - 1e-13)), total.upper)
+                total = Model(
+                    total.coefficients,
+                    total.remainder,
+                    np.fmax(total.lower, low * (1 - 1e-13)),
+                    total.upper,
+                )
             return self.root(total, Fraction(1, 2))
         return self.apply(FUNCTIONS[operation], a[0])
 
     def apply(self, function: Univariate, a: Model) -> Model:
         """Return a univariate function of a model."""
-        return self.on.compose(function, a, *function.range(a.lower, a.upper), inside=function.inside)
+        return self.on.compose(
+            function, a, *function.range(a.lower, a.upper), inside=function.inside
+        )
 
     def power(self, a: Model, exponent: Fraction) -> Model:
         if exponent.denominator != 1:
@@ -181,7 +186,12 @@ class _Walk:
         model = select(low >= 0, a, select(high <= 0, self.on.negative(a), crossing))
         least = np.where((low < 0) & (high > 0), 0.0, np.minimum(np.abs(low), np.abs(high)))
         most = np.maximum(np.abs(low), np.abs(high))
-        return Model(model.coefficients, model.remainder, np.fmax(model.lower, least), np.fmin(model.upper, most))
+        return Model(
+            model.coefficients,
+            model.remainder,
+            np.fmax(model.lower, least),
+            np.fmin(model.upper, most),
+        )
 
     def straddling(self, a: Model) -> Model:
         """Enclose the absolute value between the chord and the parallel through 0."""
@@ -193,7 +203,9 @@ class _Walk:
         slope = np.where(crosses, slope, 0.0)
         most = np.where(crosses, most, np.inf)
         model = self.affine(a, slope, np.zeros(most.shape), np.where(crosses, most, 0.0))
-        unbounded = self.on.interval(np.zeros(most.shape), np.full(most.shape, np.inf), self.on.cause(a))
+        unbounded = self.on.interval(
+            np.zeros(most.shape), np.full(most.shape, np.inf), self.on.cause(a)
+        )
         return select(crosses, model, unbounded)
 
     def extreme(self, a: Model, b: Model, *, largest: bool) -> Model:
@@ -211,13 +223,17 @@ class _Walk:
         mixed = on.scale(on.add(sum_, spread, subtract=not largest), 0.5)
         model = select(first, a, select(second, b, mixed))
         low, high = pick(a.lower, b.lower), pick(a.upper, b.upper)
-        return Model(model.coefficients, model.remainder, np.fmax(model.lower, low), np.fmin(model.upper, high))
+        return Model(
+            model.coefficients,
+            model.remainder,
+            np.fmax(model.lower, low),
+            np.fmin(model.upper, high),
+        )
 
     def sign(self, a: Model) -> Model:
         on = self.on
         above, below = a.lower > 0, a.upper < 0
         zero = (a.lower == 0) & (a.upper == 0)
-        self.undecided |= ~(above | below | zero)
         ones = np.ones(on.count)
         model = on.interval(-ones, ones, on.cause(a))
         for where, value in ((above, 1.0), (below, -1.0), (zero, 0.0)):
@@ -228,14 +244,15 @@ class _Walk:
         """where: one of the two, or what encloses both."""
         on = self.on
         yes, no, share = truth
-        self.undecided |= ~(yes | no)
         middle = on.scale(on.add(a, b), 0.5)
         gap = on.add(a, b, subtract=True)
         half = np.maximum(np.abs(gap.lower), np.abs(gap.upper)) / 2 * WIDEN
         half = np.where(np.isnan(half), np.inf, half)
         both = on.add(middle, on.interval(-half, half, share))
         low, high = np.minimum(a.lower, b.lower), np.maximum(a.upper, b.upper)
-        both = Model(both.coefficients, both.remainder, np.fmax(both.lower, low), np.fmin(both.upper, high))
+        both = Model(
+            both.coefficients, both.remainder, np.fmax(both.lower, low), np.fmin(both.upper, high)
+        )
         return select(yes, a, select(no, b, both))
 
     def truth(self, node: Node, models: dict[int, Model], truths: dict[int, Truth]) -> Truth:
@@ -290,4 +307,3 @@ def _constant(node: Node) -> float | flint.arb:
     if Fraction(nearest) == node.value:
         return nearest
     return flint.arb(flint.fmpq(node.value.numerator, node.value.denominator))
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -27,26 +28,42 @@ def network_model(network: SigmoidNetwork, arithmetic: Arithmetic) -> Model:
     """
     if not network.hidden:
         return arithmetic.constant(network.output_bias)
-    weights = [dense(layer.weight) for layer in network.hidden]
-    model = _first_layer(weights[0], network.hidden[0].bias, arithmetic)
-    for weight, layer in zip(weights[1:], network.hidden[1:], strict=True):
-        argument = arithmetic.combine(weight, layer.bias, model)
-        ends = SIGMOID.range(argument.lower, argument.upper)
-        model = arithmetic.compose(SIGMOID, argument, *ends)
-    result = arithmetic.combine(
-        network.output_weight[None], np.array([network.output_bias]), model
-    )
+    model = None
+    for _, model in hidden_models(network, arithmetic):
+        pass
+    assert model is not None
+    result = arithmetic.combine(network.output_weight[None], np.array([network.output_bias]), model)
     return Model(
         result.coefficients[:, 0], result.remainder[:, 0], result.lower[0], result.upper[0]
     )
 
 
-def _first_layer(weight: Floats, bias: Floats, on: Arithmetic) -> Model:
+def hidden_models(network: SigmoidNetwork, arithmetic: Arithmetic) -> Iterator[tuple[Model, Model]]:
+    """Enclose the layers one after the other: what the sigmoids get, and what they give.
+
+    Of what the first layer gets, only the range is meaningful.
+    """
+    model = None
+    for layer in network.hidden:
+        weight = dense(layer.weight)
+        if model is None:
+            model, low, high = _first_layer(weight, layer.bias, arithmetic)
+            yield Model(model.coefficients, model.remainder, low, high), model
+            continue
+        argument = arithmetic.combine(weight, layer.bias, model)
+        ends = SIGMOID.range(argument.lower, argument.upper)
+        model = arithmetic.compose(SIGMOID, argument, *ends)
+        yield argument, model
+
+
+def _first_layer(weight: Floats, bias: Floats, on: Arithmetic) -> tuple[Model, Floats, Floats]:
+    """Return the neurons and the range of their arguments."""
     neurons = len(bias)
     shape = (neurons, on.count)
     coefficients = on.zeros(shape)
     remainder = np.zeros((on.dimension + 1, *shape))
     lower, upper = np.zeros(shape), np.zeros(shape)
+    low, high = np.zeros(shape), np.zeros(shape)
     used = weight != 0
     for support in itertools.product((False, True), repeat=on.dimension):
         axes = np.flatnonzero(support)
@@ -64,14 +81,19 @@ def _first_layer(weight: Floats, bias: Floats, on: Arithmetic) -> Model:
         for monomial, values in part[0].items():
             coefficients[monomial, rows] = values[:, back]
         remainder[:, rows] = part[1][..., back]
-        lower[rows], upper[rows] = part[2][:, back], part[3][:, back]
-    return Model(coefficients, remainder, lower, upper)
+        low[rows], high[rows] = part[2][:, back], part[3][:, back]
+        lower[rows], upper[rows] = part[4][:, back], part[5][:, back]
+    return Model(coefficients, remainder, lower, upper), low, high
 
 
 def _neurons(
     weight: Floats, bias: Floats, place: Floats, axes: Array, on: Arithmetic
-) -> tuple[dict[int, Array], Floats, Floats, Floats]:
-    """Compute neurons that depend on ``axes``, on distinct boxes (middles, then radii)."""
+) -> tuple[dict[int, Array], Floats, Floats, Floats, Floats, Floats]:
+    """Compute neurons that depend on ``axes``, on distinct boxes (middles, then radii).
+
+    Returns:
+        Coefficients by monomial, remainders, ranges of the arguments and of the neurons.
+    """
     m, degree = on.monomials, on.degree
     half = len(place) // 2
     middle, reach = place[:half], place[half:]
@@ -93,9 +115,7 @@ def _neurons(
     cut = SIGMOID.derivative(degree + 1, low, high) * lagrange(radius, degree)
     scale = on.exact(radius)
     # w_i r_i / radius: the step of the argument in units of the interpolation interval.
-    step = [
-        on.exact(weight[:, i : i + 1]) * on.exact(reach[i]) / scale for i in range(half)
-    ]
+    step = [on.exact(weight[:, i : i + 1]) * on.exact(reach[i]) / scale for i in range(half)]
     powers = [[None, *itertools.accumulate([g] * degree, lambda p, g: p * g)] for g in step]
     result: dict[int, Array] = {}
     size = np.zeros(b.shape[1:])
@@ -128,4 +148,4 @@ def _neurons(
         share[-1] = 1.0
     remainder = share * np.where(flat, rough, cut) * WIDEN
     remainder[-1] += np.where(flat, 1e-16, rounding)
-    return result, remainder, lower, upper
+    return result, remainder, low, high, lower, upper

@@ -255,9 +255,7 @@ class Arithmetic:
                 middle[0] + up + (slack + up * 1e-10 + tiny) * WIDEN,
             )
 
-    def finish(
-        self, coefficients: Array, remainder: Floats, lower: Array, upper: Array
-    ) -> Model:
+    def finish(self, coefficients: Array, remainder: Floats, lower: Array, upper: Array) -> Model:
         """Make a model whose range is the intersection of the given one and the polynomial's."""
         bad = ~np.isfinite(remainder).all(axis=0)
         magnitude = np.isfinite(self.magnitude(coefficients)).all(axis=0)
@@ -327,9 +325,7 @@ class Arithmetic:
             ends = np.stack([a.lower * b.lower, a.lower * b.upper,
                              a.upper * b.lower, a.upper * b.upper])  # fmt: skip
         ends = np.where(np.isnan(ends), 0.0, ends)  # 0 times an infinite end
-        return self.finish(
-            product, remainder, *widened(np.min(ends, axis=0), np.max(ends, axis=0))
-        )
+        return self.finish(product, remainder, *widened(np.min(ends, axis=0), np.max(ends, axis=0)))
 
     def square(self, a: Model) -> Model:
         """Return a^2, whose range is not negative."""
