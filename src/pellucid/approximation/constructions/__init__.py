@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..network import SigmoidNetwork
 
 
-class NotApplicable(Exception):  # noqa: N818 - an outcome of the search for a scheme, no failure
+class NotApplicable(Exception):
     """A scheme does not fit this target, or its budget is too small for any network.
 
     Args:
