@@ -1,0 +1,1 @@
+"""Constructive approximation: from a function and a tolerance to a certified sigmoid network."""
