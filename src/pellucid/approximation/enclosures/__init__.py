@@ -1,0 +1,6 @@
+"""Enclosures of a formula over boxes: intervals, balls, and jets over either."""
+
+from pellucid.approximation.enclosures.intervals import Intervals
+from pellucid.approximation.enclosures.jets import Jet, enclose
+
+__all__ = ["Intervals", "Jet", "enclose"]
