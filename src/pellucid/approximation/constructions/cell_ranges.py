@@ -68,7 +68,7 @@ class CellRanges:
 
     def _range(self, lower: Array, upper: Array, tight: bool) -> tuple[Array, Array]:
         if self.lipschitz is None:
-            from pellucid.approximation.expressions import enclose
+            from pellucid.approximation.enclosures import enclose
 
             jet = enclose(self.target.expression, lower, upper, order=1 if tight else 0)
             return jet.value.lower, jet.value.upper
@@ -101,7 +101,7 @@ class CellRanges:
         """
         if self.lipschitz is not None:
             return self.lipschitz
-        from pellucid.approximation.expressions import enclose
+        from pellucid.approximation.enclosures import enclose
 
         d = self.box.dimension
         count = round(4096 ** (1 / d))
