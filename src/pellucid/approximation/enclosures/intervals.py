@@ -47,8 +47,10 @@ _TANH_CURVATURE = 0.7698003589195010
 
 def _down(values: np.ndarray) -> np.ndarray:
     """Return at most the true value of what was rounded to nearest; 0 stays 0."""
-    result = values - np.abs(values) * _EPSILON
-    if not math.isfinite(result.sum()):
+    with np.errstate(invalid="ignore", over="ignore"):
+        result = values - np.abs(values) * _EPSILON
+        total = result.sum()
+    if not math.isfinite(total):
         # An overflow to +inf is below every real number that large.
         result = np.where(np.isnan(result), _LARGEST, result)
     return result
@@ -60,7 +62,8 @@ def _up(values: np.ndarray) -> np.ndarray:
 
 def _wide_down(values: np.ndarray, ulps: int = ELEMENTARY_ULPS) -> np.ndarray:
     """Return a lower bound of the value of an elementary function."""
-    result = values - (np.abs(values) * (ulps * _EPSILON) + _NORMAL)
+    with np.errstate(invalid="ignore", over="ignore"):
+        result = values - (np.abs(values) * (ulps * _EPSILON) + _NORMAL)
     return np.where(np.isposinf(values), _LARGEST, result)
 
 
@@ -219,13 +222,15 @@ class Intervals:
 
     def __add__(self, other: Self | float | np.ndarray) -> Self:
         low, high = _ends(other)
-        return type(self)(_down(self.lower + low), _up(self.upper + high))
+        with np.errstate(over="ignore"):
+            return type(self)(_down(self.lower + low), _up(self.upper + high))
 
     __radd__ = __add__
 
     def __sub__(self, other: Self | float | np.ndarray) -> Self:
         low, high = _ends(other)
-        return type(self)(_down(self.lower - high), _up(self.upper - low))
+        with np.errstate(over="ignore"):
+            return type(self)(_down(self.lower - high), _up(self.upper - low))
 
     def __rsub__(self, other: float | np.ndarray) -> Self:
         return -self + other

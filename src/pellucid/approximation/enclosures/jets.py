@@ -9,7 +9,8 @@ used: ``f(x) - f(c)`` lies in ``sum_i G_i (x_i - c_i)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pellucid._checks import UsageError, check_choice
+from pellucid.approximation.enclosures.balls import Balls, working_precision
 from pellucid.approximation.enclosures.intervals import Intervals
 from pellucid.approximation.formula_tree import Expression, Node
 
@@ -57,11 +59,17 @@ class _Part:
 def arithmetic_named(name: str) -> type:
     """Return the class ``Intervals`` or ``Balls``."""
     check_choice("arithmetic", name, ("intervals", "balls"))
-    if name == "intervals":
-        return Intervals
-    from pellucid.approximation.enclosures.balls import Balls
+    return Intervals if name == "intervals" else Balls
 
-    return Balls
+
+@contextlib.contextmanager
+def working(arithmetic: str) -> Iterator[None]:
+    """Set up what an arithmetic needs: a precision for balls, silence for unbounded intervals."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(np.errstate(all="ignore"))
+        if arithmetic == "balls":
+            stack.enter_context(working_precision())
+        yield
 
 
 def enclose(
@@ -100,12 +108,12 @@ def enclose(
             f"got {lower.shape} and {upper.shape}."
         )
     kind = arithmetic_named(arithmetic)
-    jets = [
-        _enclose_chunk(
-            expression, kind, lower[start : start + CHUNK], upper[start : start + CHUNK], order
-        )
-        for start in range(0, max(len(lower), 1), CHUNK)
-    ]
+    starts = range(0, max(len(lower), 1), CHUNK)
+    with working(arithmetic):
+        jets = [
+            _enclose_chunk(expression, kind, lower[i : i + CHUNK], upper[i : i + CHUNK], order)
+            for i in starts
+        ]
     if len(jets) == 1:
         return jets[0]
     return Jet(
