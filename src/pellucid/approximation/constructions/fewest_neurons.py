@@ -6,15 +6,17 @@ is to compute; how many first-layer sigmoids that takes is found by trying.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .exchange import Samples, exchange
+from ..box import Box
+from .exchange import Samples, exchange, sample
 from .minimax import Draft, correct
 from .products import Unit
 from .sigmoid_basis import (
@@ -125,6 +127,84 @@ def search(
     if fitting:
         return min(fitting, key=lambda one: (one.draft.neurons, one.error))
     return min(attempts.values(), key=lambda one: one.error)
+
+
+def search_sum(
+    structure: Structure, samples: Samples, *, fewer_than: int, deadline: float
+) -> Found | None:
+    """Find the fewest sigmoids for a sum of functions of one variable each.
+
+    The variables being independent, the largest error of the sum is the sum of the largest errors
+    (up to their signs), so each summand has its own table from count to error, and the counts are
+    chosen to hold the tolerance together.
+
+    Args:
+        structure: Its profiles are the summands, up to constants.
+        samples: The target.
+        fewer_than: Give up at this many hidden neurons.
+        deadline: ``time.monotonic()`` at which to stop.
+    """
+    kinds = len(structure.directions)
+    goal = MARGIN * samples.tolerance
+    tables: list[dict[int, Found]] = []
+    parts = []
+    for axis in range(kinds):
+        part = _summand(samples, structure.directions[axis])
+        own = Structure("one summand", np.eye(1), profiles=(part(PROFILE[:, None]),))
+        share = deadline - (deadline - time.monotonic()) * (1 - 1 / (kinds - axis))
+        table: dict[int, Found] = {}
+        counts = guess_counts(own, part, fewer_than)[0]
+        # Below the guess as well: a coarse summand leaves more of the tolerance to the others.
+        counts = max(1, counts - 1)
+        while counts < fewer_than and time.monotonic() < share:
+            table[counts] = _fit(own, part, (counts,), 0.12 * goal / part.scale, share, True)
+            error = table[counts].error * part.scale
+            if error < goal / (2 * kinds):
+                break
+            counts += 1 + int(0.12 * counts * (error > 4 * goal))
+        if not table:
+            return None
+        tables.append(table)
+        parts.append(part)
+    best: tuple[int, float, tuple[int, ...]] | None = None
+    for counts in itertools.product(*tables):
+        error = sum(
+            table[count].error * part.scale
+            for table, count, part in zip(tables, counts, parts, strict=True)
+        )
+        key = (sum(counts) if error <= goal else 10**9, error, counts)
+        best = key if best is None else min(best, key)
+    assert best is not None
+    drafts = [table[count].draft for table, count in zip(tables, best[2], strict=True)]
+    merged = Draft(
+        structure.directions,
+        np.repeat(np.arange(kinds), best[2]),
+        np.concatenate([draft.knots for draft in drafts]),
+        np.concatenate([draft.steepness for draft in drafts]),
+        None,
+        np.zeros(0),
+        np.concatenate([d.output * p.scale for d, p in zip(drafts, parts, strict=True)]),
+        sum(d.constant * p.scale + p.center for d, p in zip(drafts, parts, strict=True)),
+    )
+    if merged.neurons >= fewer_than:
+        return None
+    # The middle of the errors at few points sets the constant that the summands share.
+    residual = merged(samples.check_points) - samples.check_values
+    merged = replace(merged, constant=merged.constant - float(residual.max() + residual.min()) / 2)
+    free = any(t[c].knots == "free" for t, c in zip(tables, best[2], strict=True))
+    return Found(merged, samples.error(merged), "free" if free else "tied", structure)
+
+
+def _summand(samples: Samples, direction: Floats) -> Samples:
+    """Return the samples of one summand along an axis, through the middle of the box."""
+    axis = int(np.argmax(np.abs(direction)))
+
+    def values(points: Floats) -> Floats:
+        line = np.zeros((len(points), len(direction)))
+        line[:, axis] = points[:, 0]
+        return samples(line)
+
+    return sample(values, Box((-1.0,), (1.0,)), tolerance=samples.tolerance)
 
 
 def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int, ...]:

@@ -20,7 +20,6 @@ from ..box import Box
 from ..network import NeuronGroup, SigmoidLayer, SigmoidNetwork, variable_names
 
 Floats = NDArray[np.float64]
-RELATIVE_RANK = 1e-11
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,9 +219,10 @@ def project(
     """
     coordinates = (points @ draft.directions.T)[:, draft.along]
     emphasis = np.full(len(values), 1.0)
+    rank = min(1e-6, max(1e-12, 1e-3 * goal))
     damping, stalled = 1e-2, 0
     best, best_error = draft, math.inf
-    draft, basis, residual = _outer_fit(draft, coordinates, values, emphasis)
+    draft, basis, residual = _outer_fit(draft, coordinates, values, emphasis, rank)
     for step in range(iterations):
         error = float(np.abs(residual).max())
         stalled = 0 if error < best_error * 0.999 else stalled + 1
@@ -233,7 +233,7 @@ def project(
         if step >= settle:
             emphasis = emphasis * (np.abs(residual) / error + 0.01) ** 0.7
             emphasis /= emphasis.mean()
-            draft, basis, residual = _outer_fit(draft, coordinates, values, emphasis)
+            draft, basis, residual = _outer_fit(draft, coordinates, values, emphasis, rank)
         if knots == "fixed":
             settle = 0
             continue
@@ -249,7 +249,7 @@ def project(
             padded = np.concatenate([-right, np.zeros(len(size))])
             part = np.linalg.lstsq(system, padded, rcond=None)[0] / size
             trial = take(np.concatenate([np.zeros(1 + len(draft.output)), part]))
-            fitted = _outer_fit(trial, coordinates, values, emphasis)
+            fitted = _outer_fit(trial, coordinates, values, emphasis, rank)
             after = float(emphasis @ fitted[2] ** 2)
             if after < before * (1 - 1e-9):
                 draft, basis, residual = fitted
@@ -263,17 +263,17 @@ def project(
     return best, best_error
 
 
-def _outer_fit(draft: Draft, coordinates: Floats, values: Floats, emphasis: Floats):
+def _outer_fit(draft: Draft, coordinates: Floats, values: Floats, emphasis: Floats, rank: float):
     """Return the draft with weighted least-squares outer weights, an orthonormal basis, residual.
 
-    Singular values below 1e-11 of the largest are dropped: what they could gain costs weights of
-    the size of their inverse, and rounding with them.
+    Singular values below ``rank`` of the largest are dropped: what they could gain costs weights
+    of the size of their inverse, which makes rounding and the certificate's enclosures worse.
     """
     first = expit(draft.steepness * (coordinates - draft.knots))
     system = np.hstack([np.ones((len(values), 1)), first])
     root = np.sqrt(emphasis)
     left, singular, right = np.linalg.svd(system * root[:, None], full_matrices=False)
-    kept = singular > RELATIVE_RANK * singular[0]
+    kept = singular > rank * singular[0]
     left, singular, right = left[:, kept], singular[kept], right[kept]
     weights = right.T @ ((left.T @ (values * root)) / singular)
     draft = replace(draft, constant=float(weights[0]), output=weights[1:])
