@@ -68,14 +68,15 @@ def ridge(
             found = search_sum(structure, samples, fewer_than=limit, deadline=deadline)
         else:
             found = search(structure, samples, fewer_than=limit, deadline=deadline)
-        if found is not None and (best is None or _better(found, best, samples.tolerance)):
+        if found is not None and (best is None or better(found, best, samples.tolerance)):
             best = found
     if best is None or best.error > 50 * samples.tolerance:
         raise NotApplicable("no few directions were found along which the target varies")
     return finish(best, samples, "ridge")
 
 
-def _better(found: Found, best: Found, tolerance: float) -> bool:
+def better(found: Found, best: Found, tolerance: float) -> bool:
+    """Say whether a found network beats the best so far: within the tolerance, then smaller."""
     if (found.error <= tolerance) != (best.error <= tolerance):
         return found.error <= tolerance
     if found.error <= tolerance:
