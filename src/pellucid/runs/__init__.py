@@ -1,12 +1,21 @@
-"""The run folder: configuration, environment, metrics, checkpoints, and the seeds of a run."""
+"""The run folder: configuration, environment, metrics, checkpoints, and the seeds of a run.
+
+The names load on first use: opening a run folder does not import torch.
+"""
 
 from __future__ import annotations
 
-from pellucid.runs.environment import describe_environment
-from pellucid.runs.optimizer_state import flatten_optimizer, unflatten_optimizer
-from pellucid.runs.random_streams import generator, sequence_seed
-from pellucid.runs.run_folder import Run
+import importlib
+from typing import TYPE_CHECKING
 
+_HOMES = {
+    "Run": "pellucid.runs.run_folder",
+    "describe_environment": "pellucid.runs.environment",
+    "flatten_optimizer": "pellucid.runs.optimizer_state",
+    "generator": "pellucid.runs.random_streams",
+    "sequence_seed": "pellucid.runs.random_streams",
+    "unflatten_optimizer": "pellucid.runs.optimizer_state",
+}
 __all__ = [
     "Run",
     "describe_environment",
@@ -15,3 +24,17 @@ __all__ = [
     "sequence_seed",
     "unflatten_optimizer",
 ]
+
+if TYPE_CHECKING:
+    from pellucid.runs.environment import describe_environment as describe_environment
+    from pellucid.runs.optimizer_state import flatten_optimizer as flatten_optimizer
+    from pellucid.runs.optimizer_state import unflatten_optimizer as unflatten_optimizer
+    from pellucid.runs.random_streams import generator as generator
+    from pellucid.runs.random_streams import sequence_seed as sequence_seed
+    from pellucid.runs.run_folder import Run as Run
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pellucid.runs' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -9,8 +9,6 @@ import sys
 from datetime import datetime
 from typing import Any
 
-import torch
-
 _PACKAGES = (
     "pellucid",
     "torch",
@@ -21,25 +19,37 @@ _PACKAGES = (
     "scikit-learn",
     "safetensors",
     "pillow",
+    "python-flint",
+    "onnx",
 )
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return versions, machine, thread count, determinism flags and command line, JSON-able."""
-    return {
+    """Return versions, machine, thread count, determinism flags and command line, JSON-able.
+
+    What torch computes with is described where torch is loaded: a command that does without it
+    does not depend on it.
+    """
+    described = {
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "packages": {name: _installed_version(name) for name in _PACKAGES}
-        | {"torch": str(torch.__version__)},  # with the build, such as +cu126
+        "packages": {name: _installed_version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpu_count": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "cudnn_deterministic": torch.backends.cudnn.deterministic,
-        "cuda_version": torch.version.cuda,
         "arguments": list(sys.argv),
     }
+    if "torch" in sys.modules:
+        import torch
+
+        described["packages"]["torch"] = str(torch.__version__)  # with the build, such as +cu126
+        described |= {
+            "torch_threads": torch.get_num_threads(),
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn_deterministic": torch.backends.cudnn.deterministic,
+            "cuda_version": torch.version.cuda,
+        }
+    return described
 
 
 def _installed_version(package: str) -> str | None:

@@ -24,18 +24,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from pellucid._checks import DataError, UsageError, check_integer
 from pellucid._locks import LockedError, hold_lock, holder_of
 from pellucid.runs.atomic_files import append_line, sweep_temporary_files, write_atomically
 from pellucid.runs.environment import describe_environment
 from pellucid.runs.json_values import read_json, to_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _STATE_KEY = "pellucid_state"
 _LOCK = "lock"
@@ -236,6 +234,8 @@ class Run:
             DataError: The file cannot be written (a full disk, say). The previous checkpoint is
                 intact.
         """
+        import safetensors.torch
+
         path = self.checkpoint_path(name)
         kept_state = json.dumps(to_json(state, "state", non_finite="refuse"), allow_nan=False)
         try:
@@ -253,6 +253,8 @@ class Run:
         Raises:
             DataError: The checkpoint is missing, truncated, or not one of ours.
         """
+        import safetensors
+
         path = self.checkpoint_path(name)
         if not path.is_file():
             there = sorted(file.stem for file in path.parent.glob("*.safetensors"))
@@ -362,10 +364,12 @@ def _checked_name(name: str) -> str:
 
 def _independent_cpu_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return contiguous CPU tensors of which no two share memory, as safetensors wants them."""
+    import torch
+
     seen: set[int] = set()
     copies = {}
     for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
+        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
             raise UsageError(f"tensors[{name!r}] must be a dense tensor, got {type(tensor)}.")
         plain = tensor.detach().to("cpu").contiguous()
         storage = plain.untyped_storage()
