@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pellucid._checks import UsageError, check_integer, check_number
 from pellucid.approximation.box import Box
+from pellucid.approximation.formula_tree import Expression
 from pellucid.approximation.shape_designs import GATE, STEEPNESS
+from pellucid.approximation.slope_bounds import bound_slopes
 from pellucid.approximation.tiling_audit import TilingAudit, audit
 from pellucid.approximation.tower_sum import Target, Tiling
 
@@ -48,7 +50,7 @@ def tile(
         box: To be covered.
         tolerance: For which the towers' sides are chosen.
         lipschitz: t, or one bound for each partial derivative; by default what ``target.lipschitz``
-            says, if it says anything.
+            says, or what follows from a formula.
         cells: Towers along each axis (or one number for all), instead of what follows from the
             tolerance.
         steepness: w of every step; fixed, as in the text-book.
@@ -70,7 +72,7 @@ def tile(
     shifts = check_integer("shifts", shifts, low=1, high=100)
     if tolerance is not None:
         tolerance = check_number("tolerance", tolerance, low=0, open_low=True)
-    bounds = _read_lipschitz(lipschitz, target, box.dimension)
+    bounds = _read_lipschitz(lipschitz, target, box, computed=cells is None)
     if cells is not None:
         given = (cells,) * box.dimension if isinstance(cells, int) else tuple(cells)
         if len(given) != box.dimension:
@@ -111,10 +113,18 @@ def cells_for(tolerance: float, lipschitz: Sequence[float], sides: ArrayLike) ->
 
 
 def _read_lipschitz(
-    given: float | Sequence[float] | None, target: Target, dimension: int
+    given: float | Sequence[float] | None, target: Target, box: Box, *, computed: bool
 ) -> tuple[float, ...] | None:
+    dimension = box.dimension
     if given is None:
         given = getattr(target, "lipschitz", None)
+    if given is None and computed and isinstance(target, Expression):
+        given = bound_slopes(target, box)
+        if not all(math.isfinite(bound) for bound in given):
+            raise UsageError(
+                f"target must have bounded partial derivatives for a tiling, got {target} with "
+                f"bounds {given}. Give cells instead of a tolerance, or a lipschitz of your own."
+            )
     if given is None:
         return None
     bounds = tuple(given) if isinstance(given, Sequence | np.ndarray) else (given,) * dimension

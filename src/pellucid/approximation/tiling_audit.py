@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, spence
 
+from pellucid._checks import UsageError
 from pellucid.approximation.box import Box
 from pellucid.approximation.shape_designs import vanishing_side
 from pellucid.approximation.tower_sum import Tiling, least_steepness
@@ -46,6 +47,7 @@ class TilingAudit:
         vertex_error: At the corners of towers, the box's boundary included.
         vertex: Where it is largest.
         inner_vertex_error: At corners inside the box; None if there are none.
+        inner_vertex: Where that is largest.
         edge_error: In the middle of faces between two towers (of edges, in two dimensions); None if
             there is but one tower.
         boundary_error: In the middle of the outer faces, which half a tower covers.
@@ -77,6 +79,7 @@ class TilingAudit:
     vertex_error: float
     vertex: tuple[float, ...]
     inner_vertex_error: float | None
+    inner_vertex: tuple[float, ...] | None
     edge_error: float | None
     boundary_error: float
     center_error: float
@@ -120,15 +123,23 @@ class TilingAudit:
                 f"{self.least_steepness:.4g}."
             )
         if dimension > 1:
-            where = "corner of the tiling" if dimension == 2 else "edge and corner of the tiling"
+            where = "corner" if dimension == 2 else "edge and corner"
+            if self.shifts == 1:
+                found.append(
+                    f"holes: at every {where} of the tiling the towers add up to about "
+                    f"{self.open_at_corner:.2g} instead of 1, so the sup error is at least "
+                    f"{self.lower_bound:.4g}, however many towers there are."
+                )
+            else:
+                found.append(
+                    f"holes: at every {where} of one tiling its share of the sum, 1/{self.shifts}, "
+                    f"is missing, so the sup error is about {self.lower_bound:.4g} or more, "
+                    "however many towers there are."
+                )
             found.append(
-                f"holes: at every {where} the towers add up to about {self.open_at_corner:.2g} "
-                f"instead of 1, so the sup error is at least {self.lower_bound:.4g}, however many "
-                "towers there are."
-            )
-            found.append(
-                f"the holes are {100 * self.hole_share:.3g} % of the box; more steepness makes "
-                "them smaller, never less deep."
+                f"the holes of {'a' if self.shifts == 1 else 'each'} tiling are "
+                f"{100 * self.hole_share:.3g} % of the box; more steepness makes them smaller, "
+                "never less deep."
             )
             if self.open_at_edge < _OPEN:
                 found.append(
@@ -156,6 +167,9 @@ def audit(tiling: Tiling) -> TilingAudit:
 
     Args:
         tiling: From `tile`.
+
+    Raises:
+        UsageError: The target is not finite at a corner, an edge or a center.
 
     Example:
         >>> from pellucid.approximation.tiling import tile
@@ -210,6 +224,7 @@ def audit(tiling: Tiling) -> TilingAudit:
         vertex_error=vertices.error,
         vertex=vertices.point,
         inner_vertex_error=inner.error if inner.count else None,
+        inner_vertex=inner.point if inner.count else None,
         edge_error=edges.error if edges.count else None,
         boundary_error=boundary.error,
         center_error=centers.error,
@@ -300,6 +315,9 @@ def _errors(tiling: Tiling, points: Floats) -> tuple[Floats, Floats]:
     if not len(points):
         return np.zeros(0), np.zeros(0)
     values = np.asarray(tiling.target(points), dtype=np.float64)
+    if not np.isfinite(values).all():
+        where = points[np.flatnonzero(~np.isfinite(values))[0]].tolist()
+        raise UsageError(f"target must be finite on the closed box, and it is not at {where}.")
     return np.abs(tiling(points) - values), values
 
 
