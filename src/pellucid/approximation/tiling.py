@@ -15,7 +15,6 @@ from pellucid._checks import UsageError, check_integer, check_number
 from pellucid.approximation.box import Box
 from pellucid.approximation.formula_tree import Expression
 from pellucid.approximation.shape_designs import GATE, STEEPNESS
-from pellucid.approximation.slope_bounds import bound_slopes
 from pellucid.approximation.tiling_audit import TilingAudit, audit
 from pellucid.approximation.tower_sum import Target, Tiling
 
@@ -72,6 +71,10 @@ def tile(
     shifts = check_integer("shifts", shifts, low=1, high=100)
     if tolerance is not None:
         tolerance = check_number("tolerance", tolerance, low=0, open_low=True)
+    if isinstance(target, Expression):
+        from pellucid.approximation.enclosures.domains import check_defined
+
+        check_defined(target, box)
     bounds = _read_lipschitz(lipschitz, target, box, computed=cells is None)
     if cells is not None:
         given = (cells,) * box.dimension if isinstance(cells, int) else tuple(cells)
@@ -119,7 +122,9 @@ def _read_lipschitz(
     if given is None:
         given = getattr(target, "lipschitz", None)
     if given is None and computed and isinstance(target, Expression):
-        given = bound_slopes(target, box)
+        from pellucid.approximation.enclosures.bounds import lipschitz_bounds
+
+        given = lipschitz_bounds(target, box, relative=1e-3)
         if not all(math.isfinite(bound) for bound in given):
             raise UsageError(
                 f"target must have bounded partial derivatives for a tiling, got {target} with "

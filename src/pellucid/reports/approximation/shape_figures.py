@@ -65,8 +65,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     kind = path.suffix.lstrip(".").lower()
     with _settings():
-        options = {"metadata": {"Date": None}} if kind == "svg" else {"dpi": 150}
-        figure.savefig(buffer, format=kind, facecolor="white", **options)
+        metadata = {"Date": None} if kind == "svg" else None
+        figure.savefig(buffer, format=kind, facecolor="white", metadata=metadata, dpi=150)
     write_atomically(path, buffer.getvalue())
 
 
@@ -93,7 +93,7 @@ def draw_bump(design: BumpDesign) -> Figure:
         if part
     ]
     axes.set_xlabel(" + ".join(names).replace("+ -", "\N{MINUS SIGN} "))
-    edges = " and ".join(f"{value:.3g}" for value in dict.fromkeys(design.edge_values))
+    edges = " and ".join(dict.fromkeys(f"{value:.3g}" for value in design.edge_values))
     axes.set_title(f"{edges} on the edges, peak {design.peak:.4g}", loc="left")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -144,7 +144,7 @@ def draw_tiling(tiling: Tiling, found: TilingAudit) -> Figure:
     figure, (whole, lens) = _new(9.6, 4.0, 2)
     vertex = np.array(found.inner_vertex or found.vertex)
     ends = tiling.box.to_json()
-    axes = [np.linspace(*ends[i], _PIXELS) for i in (0, 1)]
+    axes = [np.linspace(low, high, _PIXELS) for low, high in ends[:2]]
     # The lines of the tiling are thinner than a pixel: take the vertices along.
     axes = [
         np.union1d(axis, _lines_in(tiling, i)) if tiling.cells[i] <= _PIXELS else axis
@@ -161,9 +161,8 @@ def draw_tiling(tiling: Tiling, found: TilingAudit) -> Figure:
         for i in (0, 1)
     ]
     _show(lens, places, _error(tiling, places, vertex), figure)
-    lens.set_title(
-        f"the circle from nearby: {found.inner_vertex_error or found.vertex_error:.3g}", loc="left"
-    )
+    hole = found.vertex_error if found.inner_vertex_error is None else found.inner_vertex_error
+    lens.set_title(f"the circle from nearby: {hole:.3g}", loc="left")
     lens.locator_params(nbins=4)
     return figure
 
