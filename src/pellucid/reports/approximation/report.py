@@ -165,11 +165,12 @@ def _draw_bars(
     counts.append(("this network", own, "chosen"))
     counts.sort(key=lambda item: -item[1])
     longest = math.log10(1 + max(number for _, number, _ in counts)) or 1.0
+
+    def width(number: float) -> float:
+        return max(0.6, 100 * math.log10(1 + number) / longest)
+
     return [
-        _CountBar(
-            name, write_count(number), max(0.6, 100 * math.log10(1 + number) / longest), style
-        )
-        for name, number, style in counts
+        _CountBar(name, write_count(number), width(number), style) for name, number, style in counts
     ]
 
 

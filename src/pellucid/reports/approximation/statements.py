@@ -50,6 +50,11 @@ class CandidateRow:
     is_chosen: bool
 
 
+def name_scheme(scheme: str) -> str:
+    """Return a scheme in words; one that is not known by its own name."""
+    return SCHEMES.get(scheme, scheme)
+
+
 def write_bound(value: float | None, digits: int = 3) -> str:
     """Return an upper bound with so many digits, rounded up so that what is read holds."""
     if value is None or math.isnan(value):
@@ -153,7 +158,7 @@ def list_facts(approximation: ShownApproximation) -> list[tuple[str, str]]:
         ("left out of the bound (measure)", write_bound(certificate.excluded_measure)),
         ("hidden neurons", f"{write_count(network.hidden_neurons)}, {write_layers(network)}"),
         ("weights and biases that are not zero", write_count(network.parameters)),
-        ("construction", SCHEMES.get(approximation.scheme, approximation.scheme)),
+        ("construction", name_scheme(approximation.scheme)),
         ("time for everything", write_seconds(approximation.seconds)),
         ("digest of the weights (SHA-256)", network.digest[:16] + "…"),
     ]
@@ -172,7 +177,7 @@ def tabulate_candidates(approximation: ShownApproximation) -> list[CandidateRow]
         marked = marked or chosen
         rows.append(
             CandidateRow(
-                SCHEMES.get(candidate.scheme, candidate.scheme),
+                name_scheme(candidate.scheme),
                 _count_or_none(candidate.hidden_neurons),
                 _count_or_none(candidate.parameters),
                 write_bound(candidate.bound),

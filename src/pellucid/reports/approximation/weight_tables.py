@@ -79,7 +79,7 @@ def _groups(layer: SigmoidLayer) -> tuple[NeuronGroup, ...]:
 def _group_row(layer: SigmoidLayer, group: NeuronGroup, output: np.ndarray | None) -> GroupRow:
     part = slice(group.start, group.stop)
     weight = layer.weight[part]
-    entries = weight.data if scipy.sparse.issparse(weight) else np.ravel(np.asarray(weight))
+    entries = weight if isinstance(weight, np.ndarray) else scipy.sparse.csr_array(weight).data
     return GroupRow(
         group.role,
         write_count(group.stop - group.start),
