@@ -23,6 +23,7 @@ from pellucid.reports.approximation.statements import (
     explain_choice,
     list_cautions,
     list_facts,
+    name_scheme,
     tabulate_candidates,
     write_bound,
     write_count,
@@ -159,7 +160,10 @@ def _draw_bars(
     """Return the counts at the tolerance asked for, from most to fewest as formulas order them."""
     counts = [(name, number, style.split()[0]) for name, number, style in lines.at_tolerance]
     adaptive = [count for radius, count in cells.neurons if radius <= approximation.tolerance]
-    if approximation.box.dimension <= 2 and adaptive:
+    others = [point for point in lines.points if not point["chosen"]]
+    met = [point for point in others if point["tolerance"] <= approximation.tolerance]
+    counts += [(name_scheme(point["name"]), point["neurons"], "a3") for point in met]
+    if approximation.box.dimension <= 2 and adaptive and not any(p["name"] == "kd" for p in met):
         counts.append(("cells that follow the function (on samples)", min(adaptive), "a3"))
     own = approximation.network.hidden_neurons
     counts.append(("this network", own, "chosen"))

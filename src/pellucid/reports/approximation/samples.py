@@ -11,6 +11,7 @@ from pellucid.approximation.box import Box
 from pellucid.approximation.network import SigmoidNetwork
 from pellucid.reports.approximation.contents import Floats, ShownTarget
 from pellucid.reports.approximation.embedding import encode_array
+from pellucid.reports.approximation.statements import write_value
 
 # Points on an axis, finest first, by dimension; the finest that the network allows is taken.
 # Powers of two plus one, so that halved cells end on points; about 1 MB in base64 at most.
@@ -151,6 +152,8 @@ def sample_plane(target: ShownTarget, samples: Samples) -> Plane:
     points = np.tile(fixed, (count ** len(axes), 1))
     flat = Box(tuple(box.lower[a] for a in axes), tuple(box.upper[a] for a in axes))
     points[:, : len(axes)] = flat.grid(count)
-    held = ", ".join(f"{names[a]} = {fixed[a]:.4g}" for a in range(len(axes), box.dimension))
+    held = ", ".join(
+        f"{names[a]} = {write_value(fixed[a])}" for a in range(len(axes), box.dimension)
+    )
     values = np.asarray(target(points), dtype=np.float64).reshape((count,) * len(axes))
     return Plane(values, box, axes, names, f"f at {held}" if held else "f")

@@ -149,7 +149,7 @@ def list_facts(approximation: ShownApproximation) -> list[tuple[str, str]]:
     network, certificate = approximation.network, approximation.certificate
     facts = [
         ("function", text_of(approximation.target)),
-        ("box", str(approximation.box)),
+        ("box", str(approximation.box).replace("-", "\N{MINUS SIGN}")),
         ("tolerance asked for", write_value(approximation.tolerance)),
         ("certified bound", write_bound(certificate.bound)),
         ("status", certificate.status),
@@ -199,7 +199,7 @@ def explain_choice(approximation: ShownApproximation) -> str:
     met = [c for c in tried if c.bound is not None and c.bound <= approximation.tolerance]
     if not approximation.certificate.bound <= approximation.tolerance:
         if met:
-            return "It does not meet the tolerance, as others do: it was chosen by name."
+            return "It does not meet the tolerance, which others do: it was chosen by name."
         return "No construction met the tolerance; this one came nearest to it."
     if len(met) > 1 and own <= min(c.hidden_neurons for c in met):
         return (

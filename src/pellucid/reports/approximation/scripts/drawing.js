@@ -213,11 +213,10 @@ function paint(canvas, values, columns, rows, low, high, palette) {
 /* A map of values[row * columns + column], lowest row first, with a color bar on the right.
    levels: [{value, label}] are marked on the color bar. x, y: {low, high, label}. */
 function heatMap(host, { values, columns, rows, low, high, palette = "sequential", x, y, label,
-  levels = [] }) {
+  levels = [], bar = 84 }) {
   host.replaceChildren();
   host.classList.add("heat");
   const width = Math.min(Math.max(220, host.clientWidth || 320), 520);
-  const bar = levels.length ? 104 : 84;
   const left = 48;
   const side = width - left - bar;
   const height = side + 66;
@@ -260,7 +259,7 @@ function heatMap(host, { values, columns, rows, low, high, palette = "sequential
     for (const { value, label: text } of niceTicks(low, high, 5)) {
       element("line", { class: "tick-line", x1: area.right + 26, x2: area.right + 29, y1: at(value),
         y2: at(value) }, svg);
-      if (taken.every((other) => Math.abs(other - at(value)) > 12)) {
+      if (taken.every((other) => Math.abs(other - at(value)) > 15)) {
         element("text", { class: "tick", x: area.right + 32, y: at(value) + 4 }, svg, text);
       }
     }

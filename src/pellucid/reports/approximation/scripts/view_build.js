@@ -81,6 +81,11 @@ function showLiveBuildUp(host, page, samples) {
       for (const neuron of shown) sum[p] += network.outputWeight[neuron] * table.answers[p * table.count + neuron];
       if (newest !== null) added[p] = network.outputWeight[newest] * table.answers[p * table.count + newest];
     }
+    /* A neuron far up its step adds mostly a constant; the map then shows what departs from it. */
+    const [low, high] = extremes(added);
+    const mean = added.reduce((total, value) => total + value, 0) / added.length;
+    const shifted = !flat && Math.abs(mean) > high - low;
+    if (shifted) added.forEach((value, p) => { added[p] = value - mean; });
     drawSum(figures[0], samples, table, sum, page);
     drawPart(figures[1], samples, table, added, "weight × answer");
     const off = largestSize(sum.map((value, p) => value - table.values[p]));
@@ -88,8 +93,9 @@ function showLiveBuildUp(host, page, samples) {
       : `Neuron ${newest + 1} of the last hidden layer${describeNeuron(groups, newest)
         ? `: ${describeNeuron(groups, newest)}` : ""}; its weight in the sum is ${
         writeNumber(network.outputWeight[newest], 5)}`;
-    reading.textContent = `${role}. The sum so far is off by up to ${writeNumber(off, 3)} on the ` +
-      "points drawn.";
+    reading.textContent = `${role}. ${shifted
+      ? `It adds ${writeNumber(mean, 4)} on average; the map shows the departure from that. ` : ""}` +
+      `The sum so far is off by up to ${writeNumber(off, 3)} on the points drawn.`;
   }
   const redraw = onceAFrame(draw);
   samples.onSlice(() => {
@@ -115,7 +121,11 @@ function drawSum(host, samples, table, sum, page) {
     return;
   }
   const { slice } = samples;
-  heatMap(host, { values: sum, columns: table.columns, rows: table.rows, low: range[0], high: range[1],
+  /* On the scale of the function, unless the sum so far goes beyond it. */
+  const own = extremes(sum);
+  const f = extremes(table.values);
+  const [low, high] = own[0] >= f[0] && own[1] <= f[1] ? f : own;
+  heatMap(host, { values: sum, columns: table.columns, rows: table.rows, low, high,
     x: samples.axis(slice.across), y: samples.axis(slice.up),
     label: "Heat map: sum of the neurons added so far" });
 }
@@ -146,7 +156,8 @@ function showFirstLayer(host, page, samples) {
     "steps: each answers 0 on one side, 1 on the other, and ½ on the line between.");
   const controls = html("div", { class: "controls" }, host);
   const control = slider(controls, { label: "first-layer neuron", low: 1, high: neurons, step: 1,
-    value: 1, write: (value) => `${value} of ${neurons}`, onChange: () => redraw() });
+    value: 1 + mostCentral(layer, samples), write: (value) => `${value} of ${neurons}`,
+    onChange: () => redraw() });
   playButton(controls, control, (value) => {
     control.set(value);
     redraw();
@@ -175,6 +186,26 @@ function showFirstLayer(host, page, samples) {
   }
   const redraw = onceAFrame(draw);
   return draw;
+}
+
+/* The neuron whose step passes nearest to the middle of the box. */
+function mostCentral(layer, samples) {
+  const middle = samples.shape.map((count, axis) => samples.coordinate(axis, (count - 1) / 2));
+  let best = 0;
+  let least = Infinity;
+  for (let i = 0; i < layer.bias.length; i++) {
+    let z = layer.bias[i];
+    let size = 0;
+    for (let k = layer.starts[i]; k < layer.starts[i + 1]; k++) {
+      z += layer.weights[k] * middle[layer.columns[k]];
+      size += Math.abs(layer.weights[k]);
+    }
+    if (size > 0 && Math.abs(z) / size < least) {
+      least = Math.abs(z) / size;
+      best = i;
+    }
+  }
+  return best;
 }
 
 function describeStep(layer, neuron, names) {

@@ -107,15 +107,18 @@ function showSoftSteps(host, plane) {
   const shift = flat ? 0 : meanCenteredShift();
   const f = flat ? reflected(interpolate(plane.values))
     : reflectedSquare(interpolateSquare(plane.values, plane.columns, plane.rows));
-  /* Cell values with their ghosts, looked up once for each k: reflection is not free. */
-  const cache = new Map();
-  const height = (i, j = 0) => {
-    const key = (i + 100) * 1000 + j + 100;
-    if (!cache.has(key)) {
-      cache.set(key, flat ? f((i + 0.5) / state.k) : f((i + 0.5) / state.k, (j + 0.5) / state.k));
-    }
-    return cache.get(key);
-  };
+  /* Cell values with their ghosts (15 at most, at c = 1), worked out once for each k. */
+  const most = 16;
+  let table = [];
+  let stride = 0;
+  const height = flat ? (i) => table[i + most] : (i, j) => table[(j + most) * stride + i + most];
+  function tabulate() {
+    const { k } = state;
+    stride = k + 2 * most;
+    const at = (n) => ((n % stride) - most + 0.5) / k;
+    table = Float64Array.from({ length: flat ? stride : stride * stride },
+      (_, n) => (flat ? f(at(n)) : f(at(n), (Math.floor(n / stride) - most + 0.5) / k)));
+  }
   const net = (c) => {
     const { k } = state;
     const ghosts = ghostCells(c);
@@ -138,7 +141,7 @@ function showSoftSteps(host, plane) {
   let run = 0;
   /* One value of c at a time, so that the page stays responsive. */
   function startCurve() {
-    cache.clear();
+    tabulate();
     errors = [];
     const mine = ++run;
     const next = () => {
@@ -162,7 +165,7 @@ function showSoftSteps(host, plane) {
       plot.curve(xs, us.map(f), "thick pale");
       plot.curve(xs, us.map(g), "a1");
     } else {
-      const size = 73;
+      const size = 57;
       const values = new Float64Array(size * size);
       for (let j = 0; j < size; j++) {
         for (let i = 0; i < size; i++) values[j * size + i] = g(i / (size - 1), j / (size - 1));
@@ -179,7 +182,8 @@ function showSoftSteps(host, plane) {
       plot.curve(sharpness, errors, "a2");
       plot.dot(c, now, "dot chosen");
     }
-    const best = errors.length ? sharpness[errors.indexOf(Math.min(...errors))] : null;
+    const best = errors.length === sharpness.length
+      ? sharpness[errors.indexOf(Math.min(...errors))] : null;
     reading.textContent = `${flat ? writeCount(k - 1) : writeCount(2 * (k - 1) + k * k - 1)} neurons inside ` +
       `the box: off by up to ${writeNumber(now, 3)} at c = ${writeNumber(c, 3)}${best === null ? ""
         : `; on this curve the best is c ≈ ${writeNumber(best, 2)}`}. A soft grid has ${

@@ -66,9 +66,14 @@ function showCurves(host, page, samples) {
   const below = html("div", { class: "figure-host", tabindex: "0", role: "group",
     "aria-label": "Error curve. Use the left and right arrow keys to read values." }, host);
   const reading = html("p", { class: "reading", "aria-live": "polite" }, host);
-  legend(key, [["thick pale", "f, the function"], ["a1 dashed", "the network"],
-    ["a2", "error = network − f"], ["band", "± the certified bound"], ["dot worst", "largest error found"]]);
   const levels = errorLevels(page);
+  const { bound, tolerance } = page.certificate;
+  legend(key, [["thick pale", "f, the function"], ["a1 dashed", "the network"],
+    ["a2", "error = network − f"], ["dot worst", "largest error found"],
+    ...(bound === null ? [] : [["band", "± the certified bound"]]),
+    ...(tolerance === null ? [] : [["tolerance-line", `± the tolerance, ${writeNumber(tolerance)}${
+      levels.some((level) => level.label === "tolerance") ? "" : tolerance < bound * 1.15
+        ? " (at the bound)" : " (outside the figure)"}`]])]);
   const most = Math.max(largestSize(samples.error), samples.worst.error,
     ...levels.map((level) => level.value)) || 1e-12;
   let at = null;
@@ -168,7 +173,8 @@ function showMaps(host, page, samples) {
     const target = samples.take(samples.target);
     const error = samples.take(samples.error);
     const network = target.values.map((value, i) => value + error.values[i]);
-    const shared = { columns: target.columns, rows: target.rows, x, y };
+    const bar = levels.some((level) => level.label === "tolerance") ? 112 : 92; // as long as labels
+    const shared = { columns: target.columns, rows: target.rows, x, y, bar };
     maps = {
       target: heatMap(hosts.target, { ...shared, values: target.values, low: everywhere[0],
         high: everywhere[1], label: "Heat map of the function" }),

@@ -8,12 +8,12 @@ function showMicroscope(host, plane) {
       state.zoom = value;
       redraw();
     } });
-  slider(controls, { label: "steepness w", low: 20, high: 5000, log: true, value: state.w,
+  slider(controls, { label: "steepness w", low: 60, high: 5000, log: true, value: state.w,
     write: (value) => writeNumber(value, 3), onChange(value) {
       state.w = value;
       redraw();
     } });
-  slider(controls, { label: "cells along a side", low: 2, high: 100, step: 1, value: state.k,
+  slider(controls, { label: "cells along a side", low: 2, high: 60, step: 1, value: state.k,
     onChange(value) {
       state.k = value;
       redraw();
@@ -33,7 +33,7 @@ function showMicroscope(host, plane) {
       html("figcaption", {}, figure, title);
       return html("div", { class: "figure-host" }, figure);
     });
-  html("p", { class: "caption" }, host, "Cut along the diagonal through the corner");
+  html("p", { class: "caption" }, host, "Cut along the diagonal through the corner (distance along each axis)");
   const cut = html("div", { class: "figure-host" }, host);
   legend(html("ul", {}, host), [["thick pale", "the function"], ["a2", "towers side by side"],
     ["a1", "construction B"]]);
@@ -59,7 +59,7 @@ function showMicroscope(host, plane) {
     const height = own ? (i, j) => f((i + 0.5) / k, (j + 0.5) / k) : () => 1;
     const [vx, vy] = chooseVertex(own);
     const half = zoom / k / 2;
-    const size = 121;
+    const size = w / k < 4 ? 61 : 121; // soft gates reach far and take long
     const frame = { x: [vx - half, vx + half], y: [vy - half, vy + half] };
     const towers = new Float64Array(size * size);
     const shared = new Float64Array(size * size);
@@ -89,7 +89,7 @@ function showMicroscope(host, plane) {
       (x, y) => gridValue(x, y, k, w, height)].map((g) => along.map((t) => g(vx + t, vy + t)));
     const [low, high] = padded(extremes([0, ...ys[0], ...ys[1], ...ys[2]]), 0.1);
     const plot = linePlot(cut, { x: { low: along[0] * k, high: along[along.length - 1] * k,
-      label: "distance from the corner along each axis, in cell sides" }, y: { low, high, label: "value" },
+      label: "distance from the corner, in cell sides" }, y: { low, high, label: "value" },
       height: 240, label: "Cut along the diagonal" });
     const positions = along.map((t) => t * k);
     plot.curve(positions, ys[0], "thick pale");
