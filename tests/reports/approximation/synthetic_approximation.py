@@ -202,3 +202,11 @@ def _finish(
         scheme,
         others,
     )
+
+
+def approximate_constant() -> Approximation:
+    """A constant, by a network of no hidden layer."""
+    target = Target("3", lambda p: np.full(len(p), 3.0), 2)
+    network = SigmoidNetwork((), np.zeros(0), 3.0, scheme="constant", input_dimension=2)
+    box = Box((0.0, 0.0), (1.0, 1.0))
+    return _finish(network, target, box, "constant", 0.0, 0.01)

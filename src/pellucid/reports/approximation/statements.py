@@ -63,9 +63,9 @@ def write_bound(value: float | None, digits: int = 3) -> str:
         return "unbounded"
     if value == 0:
         return "0"
-    exact = decimal.Decimal(value)
-    step = decimal.Decimal(1).scaleb(exact.adjusted() - digits + 1)
-    rounded = exact.quantize(step, rounding=decimal.ROUND_CEILING, context=decimal.Context(prec=60))
+    rounded = decimal.Decimal(f"{value:.{digits - 1}e}")
+    if float(rounded) < value:
+        rounded += decimal.Decimal(1).scaleb(rounded.adjusted() - digits + 1)
     return write_value(float(rounded), digits)
 
 
@@ -128,7 +128,11 @@ def list_cautions(approximation: ShownApproximation) -> list[str]:
     if not certificate.bound <= approximation.tolerance:
         cautions.append(
             f"The tolerance asked for, {write_value(approximation.tolerance)}, was not reached: "
-            f"the bound is {write_bound(certificate.bound)}."
+            + (
+                f"the bound is {write_bound(certificate.bound)}."
+                if math.isfinite(certificate.bound)
+                else "no bound was."
+            )
         )
     if certificate.excluded_measure > 0:
         cautions.append(

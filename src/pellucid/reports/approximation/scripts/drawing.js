@@ -66,7 +66,7 @@ function tickLabel(value, step) {
 function powerLabel(exponent) {
   if (exponent >= -3 && exponent <= 0) return (10 ** exponent).toFixed(-exponent);
   if (exponent > 0 && exponent <= 3) return writeCount(10 ** exponent);
-  const raised = [..."" + exponent].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  const raised = Array.from(`${exponent}`, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
   return `10${raised}`;
 }
 

@@ -78,8 +78,9 @@ function showLiveBuildUp(host, page, samples) {
     const sum = new Float64Array(table.values.length).fill(network.outputBias);
     const added = new Float64Array(table.values.length);
     for (let p = 0; p < sum.length; p++) {
-      for (const neuron of shown) sum[p] += network.outputWeight[neuron] * table.answers[p * table.count + neuron];
-      if (newest !== null) added[p] = network.outputWeight[newest] * table.answers[p * table.count + newest];
+      const share = (neuron) => network.outputWeight[neuron] * table.answers[p * table.count + neuron];
+      for (const neuron of shown) sum[p] += share(neuron);
+      if (newest !== null) added[p] = share(newest);
     }
     /* A neuron far up its step adds mostly a constant; the map then shows what departs from it. */
     const [low, high] = extremes(added);

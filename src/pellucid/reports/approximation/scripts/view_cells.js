@@ -178,14 +178,15 @@ function showSoftSteps(host, plane) {
     if (errors.length === sharpness.length && now > 0) {
       const [least, most] = extremes([...errors, now]);
       const plot = linePlot(curve, { x: { low: 1, high: 40, log: true, label: "sharpness c = w × side" },
-        y: { low: least / 1.6, high: most * 1.6, log: true, label: "largest error found" }, height: 290, label: "Largest error against sharpness" });
+        y: { low: least / 1.6, high: most * 1.6, log: true, label: "largest error found" }, height: 290,
+        label: "Largest error against sharpness" });
       plot.curve(sharpness, errors, "a2");
       plot.dot(c, now, "dot chosen");
     }
     const best = errors.length === sharpness.length
       ? sharpness[errors.indexOf(Math.min(...errors))] : null;
-    reading.textContent = `${flat ? writeCount(k - 1) : writeCount(2 * (k - 1) + k * k - 1)} neurons inside ` +
-      `the box: off by up to ${writeNumber(now, 3)} at c = ${writeNumber(c, 3)}${best === null ? ""
+    const neurons = flat ? k - 1 : 2 * (k - 1) + k * k - 1;
+    reading.textContent = `${writeCount(neurons)} neurons inside the box: off by up to ${writeNumber(now, 3)} at c = ${writeNumber(c, 3)}${best === null ? ""
         : `; on this curve the best is c ≈ ${writeNumber(best, 2)}`}. A soft grid has ${
         writeCount(ghostCells(c))} more cells beyond each end of the box.`;
   }

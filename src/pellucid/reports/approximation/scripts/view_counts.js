@@ -21,10 +21,11 @@ function showCounts(host, counts) {
         point.chosen ? 7 : 5);
     }
     for (const point of sorted) {
-      const right = plot.sx(point.tolerance) > plot.area.right - 110;
+      const right = plot.sx(point.tolerance) > plot.area.right - 150;
       let y = plot.sy(point.neurons) + 4;
-      while (taken.some((other) => Math.abs(other - y) < 14)) y += 3;
-      taken.push(y);
+      const x = plot.sx(point.tolerance);
+      while (taken.some((other) => Math.abs(other.x - x) < 150 && Math.abs(other.y - y) < 14)) y += 3;
+      taken.push({ x, y });
       element("text", { class: `mark-label halo${right ? " end" : ""}${point.chosen ? " strong" : ""}`,
         x: plot.sx(point.tolerance) + (right ? -11 : 11), y }, plot.over,
       `${point.name}: ${writeCount(point.neurons)}`);

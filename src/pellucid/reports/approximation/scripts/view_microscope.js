@@ -33,7 +33,8 @@ function showMicroscope(host, plane) {
       html("figcaption", {}, figure, title);
       return html("div", { class: "figure-host" }, figure);
     });
-  html("p", { class: "caption" }, host, "Cut along the diagonal through the corner (distance along each axis)");
+  html("p", { class: "caption" }, host,
+    "Cut along the diagonal through the corner (distance along each axis)");
   const cut = html("div", { class: "figure-host" }, host);
   legend(html("ul", {}, host), [["thick pale", "the function"], ["a2", "towers side by side"],
     ["a1", "construction B"]]);
@@ -105,7 +106,8 @@ function showMicroscope(host, plane) {
       ["sharpness c = w × side", writeNumber(c, 3)],
       ["share of the square that is bad (14.34 / c²)", c < 4 ? "all of it"
         : `${writeNumber((100 * 14.34) / c ** 2, 2)} %`],
-      ["neurons", `${writeCount(5 * k * k)} for the towers, ${writeCount(2 * (k - 1) + k * k - 1)} for construction B`],
+      ["neurons", `${writeCount(5 * k * k)} for the towers, ${
+        writeCount(2 * (k - 1) + k * k - 1)} for construction B`],
     ]);
     reading.textContent = c < 2 * Math.log(7)
       ? "The cells are narrower than 2 ln 7 / w: no tower reaches half its height, and the towers vanish."

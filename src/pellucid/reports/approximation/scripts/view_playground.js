@@ -75,7 +75,8 @@ function showBump(host) {
       ["value in the middle", digits(bumpValue((up + down) / 2, w, b1, b2, height))],
       ["value on the edges", digits(bumpValue(up, w, b1, b2, height))],
       ["area between it and the ideal bump", down > up
-        ? `≈ ${digits((Math.abs(height) * 4 * Math.LN2) / w)} (4 ln 2 / w times the height)` : "the edges have crossed"],
+        ? `≈ ${digits((Math.abs(height) * 4 * Math.LN2) / w)} (4 ln 2 / w times the height)`
+        : "the edges have crossed"],
     ]);
   }
   const redraw = onceAFrame(draw);
