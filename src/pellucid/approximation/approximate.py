@@ -19,7 +19,8 @@ from pellucid.approximation.box import Box
 from pellucid.approximation.certificate import Certificate, certify
 from pellucid.approximation.constructions import Construction, NotApplicable
 from pellucid.approximation.network import SigmoidNetwork
-from pellucid.approximation.targets import Target, make_target, target_from_json
+from pellucid.approximation.targets import Target, target_from_json
+from pellucid.approximation.targets import target as make_target
 from pellucid.runs.atomic_files import write_atomically
 from pellucid.runs.json_values import read_json
 

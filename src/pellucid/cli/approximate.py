@@ -202,7 +202,7 @@ def describe(result: Approximation, files: dict[str, Path]) -> list[str]:
 def _read_target(values: argparse.Namespace) -> tuple[Target, Box]:
     from pellucid.approximation.box import Box
     from pellucid.approximation.expressions import parse
-    from pellucid.approximation.targets import make_target
+    from pellucid.approximation.targets import target as make_target
 
     text = values.function
     if Path(text).suffix in _TABLES:
