@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import flint
 import numpy as np
 
 from pellucid._progress import Progress
@@ -27,6 +26,7 @@ from pellucid.approximation.certificate.taylor_models import (
     Model,
     monomials,
 )
+from pellucid.approximation.enclosures import working_precision
 
 # Total degrees of the polynomials by dimension, measured: degree 2 takes fifty times more boxes.
 DEGREES = {1: 10, 2: 7, 3: 5, 4: 4}
@@ -132,7 +132,7 @@ def bound_error(
     seen, evaluated, excluded, goal, stuck = 0.0, 0, 0.0, target, False
     stopped = False
     with (
-        flint.ctx.workprec(BALL_BITS),
+        working_precision(BALL_BITS),
         Progress(len(waiting[0]), "box", "proving", quiet=quiet, leave=False) as progress,
     ):
         while len(waiting[0]) and not stopped:
