@@ -16,7 +16,7 @@ from pellucid.approximation.box import Box
 
 FORMAT = "pellucid-certificate/1"
 Status = Literal["proved", "conditional", "pac", "heuristic"]
-Method = Literal["branch and bound", "cells", "samples"]
+Method = Literal["branch and bound", "cells", "table nodes", "samples"]
 STATUSES: tuple[str, ...] = get_args(Status)
 METHODS: tuple[str, ...] = get_args(Method)
 
@@ -110,8 +110,8 @@ class Certificate:
         for name, value in numbers.items():
             if value is None and name in ("bound", "tolerance"):
                 continue
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or value < 0:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 <= value < math.inf:
                 raise DataError(f"certificate must have a number >= 0 as {name}, got {value!r}.")
         for name, value, allowed in (
             ("status", self.status, STATUSES),

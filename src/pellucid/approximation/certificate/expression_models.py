@@ -125,7 +125,7 @@ class _Walk:
         if not 0 < exponent <= _LARGEST_PRODUCT:
             if exponent < 0:
                 return self.apply(power_function(exponent), a)
-            half = self.power(a, exponent // 2)
+            half = self.power(a, Fraction(exponent // 2))
             square = self.on.square(half)
             return square if exponent % 2 == 0 else self.on.multiply(square, a)
         product = a
@@ -209,7 +209,7 @@ class _Walk:
         return select(crosses, model, unbounded)
 
     def extreme(self, a: Model, b: Model, *, largest: bool) -> Model:
-        """min or max: ``(a + b)/2 ± |a - b|/2``, exactly one of the two where that is known."""
+        """Minimum or maximum: ``(a + b)/2 ± |a - b|/2``, exactly one of the two where that is known."""
         on = self.on
         difference = on.add(a, b, subtract=True)
         if largest:

@@ -28,10 +28,7 @@ def network_model(network: SigmoidNetwork, arithmetic: Arithmetic) -> Model:
     """
     if not network.hidden:
         return arithmetic.constant(network.output_bias)
-    model = None
-    for _, model in hidden_models(network, arithmetic):
-        pass
-    assert model is not None
+    *_, (_, model) = hidden_models(network, arithmetic)
     result = arithmetic.combine(network.output_weight[None], np.array([network.output_bias]), model)
     return Model(
         result.coefficients[:, 0], result.remainder[:, 0], result.lower[0], result.upper[0]

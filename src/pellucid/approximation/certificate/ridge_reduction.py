@@ -125,9 +125,12 @@ def _form(node: Node, forms: dict[int, Form | None], dimension: int) -> Form | N
     known = [forms[id(argument)] for argument in node.arguments]
     if node.operation == "negate" and known[0] is not None:
         return tuple(-c for c in known[0][0]), -known[0][1]
-    if len(known) != 2 or known[0] is None or known[1] is None:
+    if len(known) != 2:
         return None
-    (a, a0), (b, b0) = known
+    left, right = known
+    if left is None or right is None:
+        return None
+    (a, a0), (b, b0) = left, right
     if node.operation in ("add", "subtract"):
         sign = 1 if node.operation == "add" else -1
         return tuple(p + sign * q for p, q in zip(a, b, strict=True)), a0 + sign * b0

@@ -6,8 +6,8 @@ cancel in the polynomial, where an interval extension would add their widths; on
 of order ``r^(K + 1)``, are added up.
 
 All boxes, and all neurons of a layer, are one array: the coefficients have shape (monomials,
-\\*shape), in float64 or as arb balls. In float64 the rounding errors of the coefficients go into the
-remainder; balls carry them themselves. Remainders are magnitudes in float64, widened by a factor
+\\*shape), in float64 or as arb balls. In float64 the rounding errors of the coefficients go into
+the remainder; balls carry them themselves. Remainders are magnitudes in float64, widened by a factor
 that exceeds every rounding error of a sum of positive numbers.
 
 Source: Makino, Berz, Taylor models and other validated functional inclusion methods, 2003;
@@ -29,6 +29,8 @@ from typing import Any, Protocol
 import flint
 import numpy as np
 from numpy.typing import NDArray
+
+from pellucid.approximation.enclosures import working_precision
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -141,7 +143,7 @@ def _chebyshev(degree: int, balls: bool) -> tuple[Array, Array, Array]:
         rows[k, 1:] += (2.0 if k > 1 else 1.0) * rows[k - 1, :-1]
         if k > 1:
             rows[k] -= rows[k - 2]
-    with flint.ctx.workprec(BALL_BITS):
+    with working_precision(BALL_BITS):
         pi = flint.arb.pi()
         angle = [pi * (2 * j + 1) / (2 * count) for j in range(count)]
         nodes = np.array([a.cos() for a in angle], dtype=object)
@@ -502,9 +504,8 @@ class Arithmetic:
         outputs, inputs = weight.shape
         flat = np.moveaxis(a.coefficients, 1, 0).reshape((inputs, -1))
         if self.balls:
-            used = [j for j in range(flat.shape[1])]
             left = flint.arb_mat(outputs, inputs, weight.ravel().tolist())
-            right = flint.arb_mat(inputs, len(used), flat.ravel().tolist())
+            right = flint.arb_mat(inputs, flat.shape[1], flat.ravel().tolist())
             product = np.array((left * right).entries(), dtype=object).reshape((outputs, -1))
         else:
             product = weight @ flat

@@ -17,22 +17,29 @@ from typing import Any
 from pellucid._checks import DataError, PellucidError, UsageError
 from pellucid.approximation.certificate import samples as pac
 from pellucid.approximation.certificate.branch_and_bound import bound_error
-from pellucid.approximation.certificate.certificate import (
-    Certificate,
-    read_content,
-    seal,
-)
+from pellucid.approximation.certificate.certificate import Certificate, read_content, seal
 from pellucid.approximation.certificate.certify import (
     MARGIN,
-    cells_bound,
+    Effort,
+    cells_finding,
     prove_in_balls,
-    with_rounding,
+    table_finding,
+    usable_target,
 )
 from pellucid.approximation.certificate.problem import Problem, make_problem
 from pellucid.approximation.certificate.rounding import rounding_bound
 from pellucid.approximation.certificate.worst_point import worst_point
 from pellucid.approximation.expressions import parse
 from pellucid.approximation.network import SigmoidNetwork
+from pellucid.approximation.tables import TableTarget
+from pellucid.approximation.targets import (
+    BlackBoxTarget,
+    CallableTarget,
+    ExpressionTarget,
+    Target,
+    target_from_json,
+)
+from pellucid.approximation.targets import target as make_target
 
 _LARGEST_SAMPLE = 50_000_000
 
@@ -120,7 +127,7 @@ def _load(path: str | Path) -> SigmoidNetwork:
 def _check(
     network: SigmoidNetwork,
     certificate: Certificate,
-    function: Callable[[Any], Any] | None,
+    function: Callable[..., Any] | None,
     max_seconds: float,
     quiet: bool,
 ) -> str:
@@ -129,80 +136,132 @@ def _check(
         raise _Rejected("the network is not the one the certificate was written for")
     if not math.isfinite(certificate.bound):
         raise _Rejected("the certificate claims no bound")
-    target = _target(certificate, function)
-    try:
-        problem = make_problem(network, target, certificate.box)
-    except PellucidError as error:
-        raise _Rejected(str(error)) from error
-    if problem.enclosure is None:
-        return _check_samples(network, certificate, function)
-    status = certificate.status
-    if status != problem.status and not (status == "heuristic" and problem.may_jump):
+    target = _target(network, certificate, function)
+    if isinstance(target, BlackBoxTarget) and not isinstance(target, CallableTarget):
+        return _check_samples(network, certificate, target)
+    box, status, method = certificate.box, certificate.status, certificate.method
+    formula = isinstance(target, ExpressionTarget)
+    strongest = "proved" if formula else "conditional"
+    if status not in (strongest, "heuristic"):
         raise _Rejected(f"the status {status!r} cannot be had for this kind of target")
-    rounding, _ = rounding_bound(network, certificate.box)
-    # Nothing but the bound itself counts; the margin covers the way back from sum to part.
-    wanted = certificate.bound * (1 - MARGIN / 4) - rounding
-    if wanted <= 0:
+    rounding, _ = rounding_bound(network, box)
+    if certificate.bound <= rounding:
         raise _Rejected(
-            f"the bound {certificate.bound:.6g} is below the rounding of float64 evaluation, "
+            f"the bound {certificate.bound:.6g} is not above the rounding of float64 evaluation, "
             f"which may be {rounding:.3g}"
         )
-    if certificate.method == "cells":
-        bound = cells_bound(network, target, certificate.box)
-        if bound is not None and with_rounding(bound, rounding) <= certificate.bound * (1 + 1e-12):
-            return "proved again cell by cell"
+    effort = Effort(
+        certificate.tolerance, 0, time.monotonic() + max_seconds, 10_000_000, "balls", quiet
+    )
+    if method == "cells":
+        return _check_cells(network, target, certificate, effort)
+    if isinstance(target, TableTarget):
+        return _check_table(network, target, certificate, rounding, effort)
+    if not formula:
+        raise _Rejected("a function itself can be checked cell by cell only")
+    # The margin covers the way back from the sum to the part that has to be proved.
+    wanted = certificate.bound * (1 - MARGIN / 4) - rounding
+    problem = make_problem(network, target.expression, box)
     if status == "heuristic":
-        return _check_outside_jumps(problem, certificate, wanted, max_seconds, quiet)
-    return _check_everywhere(problem, certificate, wanted, max_seconds, quiet)
+        return _check_outside_jumps(problem, certificate, wanted, effort)
+    return _check_everywhere(problem, certificate, wanted, effort)
 
 
-def _target(certificate: Certificate, function: Callable[[Any], Any] | None) -> Any:
-    content = certificate.target
+def _target(
+    network: SigmoidNetwork, certificate: Certificate, function: Callable[..., Any] | None
+) -> Target:
+    """Return the target that the certificate names, usable on the box of the certificate."""
+    content, box = certificate.target, certificate.box
+    kind = content.get("kind")
     try:
-        if content.get("kind") == "expression":
-            return parse(content["text"], content.get("dimension"))
-        from pellucid.approximation.targets import target_from_json  # type: ignore
-
-        return target_from_json(content)
+        if kind == "expression":
+            return usable_target(network, parse(content["text"], content["dimension"]), box)
+        if kind not in ("callable", "black_box"):
+            return usable_target(network, target_from_json(content), box)
+        slopes = content.get("lipschitz") if kind == "callable" else None
+        if function is None:
+            if kind == "black_box":
+                _check_sample_figures(certificate)
+            raise _Rejected(
+                "the network is the right one and the figures agree, but what they say of the "
+                "function can be confirmed only with the function: pass it to verify"
+            )
+        return usable_target(network, make_target(function, box, slopes), box)
     except (PellucidError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _Rejected(f"the target of the certificate cannot be read: {error}") from error
+        raise _Rejected(f"the target of the certificate cannot be used: {error}") from error
+
+
+def _check_cells(
+    network: SigmoidNetwork, target: Target, certificate: Certificate, effort: Effort
+) -> str:
+    exclude = certificate.status == "heuristic"
+    found = cells_finding(network, target, certificate.box, effort, exclude=exclude)
+    if found is None:
+        raise _Rejected("the network is none of cells, so it cannot be checked cell by cell")
+    slack = 1 + 1e-12
+    if found.bound > certificate.bound * slack:
+        raise _Rejected(
+            f"the bound {certificate.bound:.6g} cannot be proved, cell by cell only {found.bound:.6g}"
+        )
+    if found.excluded > certificate.excluded_measure * slack:
+        raise _Rejected(
+            f"the bound holds outside a set of measure {found.excluded:.6g}, "
+            f"not {certificate.excluded_measure:.6g}"
+        )
+    return f"proved again on {found.details['cells']} cells"
+
+
+def _check_table(
+    network: SigmoidNetwork,
+    table: TableTarget,
+    certificate: Certificate,
+    rounding: float,
+    effort: Effort,
+) -> str:
+    found = table_finding(network, table, certificate.box, rounding, effort)
+    if found.bound > certificate.bound * (1 + 1e-12):
+        raise _Rejected(
+            f"the bound {certificate.bound:.6g} cannot be shown from the table, "
+            f"only {found.bound:.6g}"
+        )
+    if found.status == "heuristic" != certificate.status:
+        raise _Rejected("a table without Lipschitz constants says nothing between its nodes")
+    if found.excluded > certificate.excluded_measure * (1 + 1e-12):
+        raise _Rejected("a table without Lipschitz constants says nothing between its nodes")
+    return "shown again from the table" + (
+        ", if its Lipschitz constants hold" if found.status == "conditional" else ", at its nodes"
+    )
 
 
 def _check_everywhere(
-    problem: Problem, certificate: Certificate, wanted: float, max_seconds: float, quiet: bool
+    problem: Problem, certificate: Certificate, wanted: float, effort: Effort
 ) -> str:
-    assert problem.enclosure is not None
-    begin = time.monotonic()
     proof = bound_error(
         problem.enclosure,
         problem.box,
         target=wanted,
         strict=True,
         size=problem.size,
-        start=problem.start,
-        max_boxes=10_000_000,
-        max_seconds=max_seconds,
-        quiet=quiet,
+        max_boxes=effort.max_boxes,
+        max_seconds=effort.seconds_left,
+        quiet=effort.quiet,
     )
     if not proof.complete:
         raise _Rejected(_why_not(problem, certificate, proof.seen, wanted))
-    if problem.status != "proved":
-        return f"proved again on {len(proof.lower)} boxes in float64 with outward rounding"
-    left = max_seconds - (time.monotonic() - begin)
-    if prove_in_balls(problem, proof, wanted, max_seconds=left, quiet=quiet) is None:
-        if certificate.details.get("arithmetic") == "intervals":
-            return (
-                f"proved again on {len(proof.lower)} boxes in float64 with outward rounding; "
-                "there was no time for arb"
-            )
-        raise _Rejected("the bound could not be confirmed in arb within the time allowed")
+    again = prove_in_balls(problem, proof, wanted, effort.seconds_left, quiet=effort.quiet)
+    if again is None:
+        if certificate.details.get("arithmetic") != "intervals":
+            raise _Rejected("the bound could not be confirmed in arb within the time allowed")
+        return (
+            f"proved again on {len(proof.lower)} boxes in float64 with outward rounding; "
+            "there was no time for arb"
+        )
     return f"proved again on {len(proof.lower)} boxes, each in arb"
 
 
 def _why_not(problem: Problem, certificate: Certificate, seen: float, wanted: float) -> str:
-    assert problem.function is not None
-    point, error = worst_point(problem.network, problem.function, problem.box, points=100_000)
-    if error > wanted and problem.status == "proved":
+    point, error = worst_point(problem.network, problem.expression, problem.box, points=100_000)
+    if error > wanted:
         if problem.reduced is not None:
             place = f"where the linear form is {point[0]:.10g}"
         else:
@@ -212,18 +271,19 @@ def _why_not(problem: Problem, certificate: Certificate, seen: float, wanted: fl
 
 
 def _check_outside_jumps(
-    problem: Problem, certificate: Certificate, wanted: float, max_seconds: float, quiet: bool
+    problem: Problem, certificate: Certificate, wanted: float, effort: Effort
 ) -> str:
-    assert problem.enclosure is not None
+    if not problem.may_jump:
+        raise _Rejected("the status 'heuristic' cannot be had for a continuous formula")
     proof = bound_error(
         problem.enclosure,
         problem.box,
         target=wanted,
         size=problem.size,
         may_jump=True,
-        max_boxes=10_000_000,
-        max_seconds=max_seconds,
-        quiet=quiet,
+        max_boxes=effort.max_boxes,
+        max_seconds=effort.seconds_left,
+        quiet=effort.quiet,
     )
     if not proof.complete or proof.bound > wanted * (1 + MARGIN):
         raise _Rejected(f"the bound {certificate.bound:.6g} cannot be proved outside the jumps")
@@ -235,18 +295,22 @@ def _check_outside_jumps(
     return f"proved again outside a set of measure {proof.excluded_measure:.6g}"
 
 
-def _check_samples(
-    network: SigmoidNetwork, certificate: Certificate, function: Callable[[Any], Any] | None
-) -> str:
+def _check_sample_figures(certificate: Certificate) -> tuple[int, int]:
+    """Return number and seed of the samples, if they say what the certificate claims."""
     if certificate.status != "pac" or certificate.method != "samples":
         raise _Rejected(
             f"the status {certificate.status!r} cannot be had for a black box: "
             "samples say nothing of every point"
         )
-    details = certificate.details
-    count, seed, delta = (details.get(name) for name in ("samples", "seed", "delta"))
-    whole = isinstance(count, int) and isinstance(seed, int) and isinstance(delta, float)
-    if not whole or not 1 <= count <= _LARGEST_SAMPLE or seed < 0 or not 0 < delta < 1:
+    count, seed, delta = (certificate.details.get(name) for name in ("samples", "seed", "delta"))
+    if not (
+        isinstance(count, int)
+        and isinstance(seed, int)
+        and isinstance(delta, float)
+        and 1 <= count <= _LARGEST_SAMPLE
+        and seed >= 0
+        and 0 < delta < 1
+    ):
         raise _Rejected("the certificate does not say how its samples were drawn")
     measure = pac.measure_of_worse(count, delta) * certificate.box.volume
     if certificate.excluded_measure < measure * (1 - 1e-12):
@@ -254,12 +318,15 @@ def _check_samples(
             f"{count} samples leave room for a set of measure {measure:.6g}, "
             f"not {certificate.excluded_measure:.6g}"
         )
-    if function is None:
-        raise _Rejected(
-            "the network is the right one and the figures agree, but the samples can be drawn "
-            "again only with the function: pass it to verify"
-        )
-    seen = pac.sampled_bound(network, function, certificate.box, samples=count, seed=seed)
+    return count, seed
+
+
+def _check_samples(network: SigmoidNetwork, certificate: Certificate, target: Target) -> str:
+    count, seed = _check_sample_figures(certificate)
+    seen = pac.sampled_bound(network, target, certificate.box, samples=count, seed=seed)
     if seen > certificate.bound * (1 + 1e-12):
         raise _Rejected(f"the samples show an error of {seen:.6g}")
-    return f"{count} samples drawn again from seed {seed}; all but a small part, with probability"
+    return (
+        f"{count} samples drawn again from seed {seed}; a larger error has at most the measure "
+        f"{certificate.excluded_measure:.3g}, with high probability"
+    )
