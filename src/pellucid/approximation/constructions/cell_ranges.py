@@ -139,8 +139,6 @@ def widened(
     steepness: Array,
     tolerance: float,
     gate: AndGate,
-    *,
-    values: Array | None = None,
 ) -> tuple[Array, Array, float]:
     """Bound the error of cells by the target's range over them, widened by the shift Z.
 
@@ -153,24 +151,20 @@ def widened(
         steepness: w, (d,) or one for each cell (n, d).
         tolerance: Ranges are sharpened where they exceed it, but not by much.
         gate: The AND neuron.
-        values: Values of the cells, (n,); the middles of the ranges where not given.
 
     Returns:
-        The values (n,), how far the range reaches from them (n,), and what the tails of Z may add.
+        The middle of each range (n,), how far the range reaches from them (n,), and what the tails of Z may add.
     """
     probability = 1e-4 * tolerance / max(1.0, ranges.spread)
     z_low, z_high = gate.tails(min(max(probability, 1e-16), 0.1))
     wide = lower + z_low / steepness, upper + z_high / steepness
     low, high = ranges(*wide)
     with np.errstate(invalid="ignore"):
-        off = (high - low) / 2 if values is None else np.maximum(high - values, values - low)
+        off = (high - low) / 2
         loose = (off > tolerance) & (off < 8 * tolerance) | ~np.isfinite(off)
     if loose.any():
         low[loose], high[loose] = ranges(wide[0][loose], wide[1][loose], tight=True)
-    if values is None:
-        values, errors = ranges.middles(low, high, lower, upper)
-    else:
-        errors = np.maximum(high - values, values - low)
+    values, errors = ranges.middles(low, high, lower, upper)
     # The cell far away is off by the range of all values, and of the target.
     tail = 2 * ranges.box.dimension * max(probability, 1e-16) * (ranges.spread + 2 * tolerance)
     return values, errors, tail

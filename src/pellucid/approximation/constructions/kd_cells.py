@@ -22,7 +22,7 @@ from pellucid._checks import check_integer, check_number
 from pellucid.approximation.box import Box
 from pellucid.approximation.constructions import Construction, NotApplicable
 from pellucid.approximation.constructions.and_gate import AndGate
-from pellucid.approximation.constructions.cell_ranges import CellRanges, widened
+from pellucid.approximation.constructions.cell_ranges import CellRanges
 from pellucid.approximation.constructions.grid import VALUE_BITS, rounded_values, step_layer
 from pellucid.approximation.constructions.kd_refinement import (
     SHARPNESS,
@@ -81,9 +81,9 @@ def kd_cells(
     needed = count_neurons(cells)
     if needed > max_neurons:
         raise NotApplicable(f"the cells take {needed} neurons, {max_neurons} are allowed")
-    steepness, bound, errors = _steepened(ranges, cells, tolerance, gate)
+    steepness = _steepness(box, cells)
     network = build_kd(box, cells, steepness, gate=gate)
-    missed = ~(errors <= tolerance)
+    missed = ~(cells.errors <= tolerance)
     unresolved = float(np.sum(cells.shares[missed]))
     remark = f"{len(cells.values)} cells by repeated halving"
     if missed.any():
@@ -102,7 +102,7 @@ def kd_cells(
         "steepness": [float(w) for w in steepness],
         "unresolved": unresolved * box.volume,
     }
-    promised = None if ranges.sampled or missed.any() else bound
+    promised = None if ranges.sampled or missed.any() else float(np.max(cells.errors))
     return Construction(network, promised, remark, details)
 
 
@@ -205,17 +205,10 @@ def alternating_sums(
     return flat[starts][kept], sums[kept]
 
 
-def _steepened(
-    ranges: CellRanges, cells: KdCells, tolerance: float, gate: AndGate
-) -> tuple[Array, float, Array]:
-    """Choose one steepness for each axis, that of 4096 over the narrowest cell where allowed.
+def _steepness(box: Box, cells: KdCells) -> Array:
+    """Return one steepness for each axis, that of 4096 over the narrowest cell where allowed.
 
-    Returns:
-        The steepness (d,), the bound over all cells, the error of each.
+    No cell is widened more by it than it was when its error was bounded.
     """
-    box = ranges.box
     narrowest = (cells.upper - cells.lower).min(axis=0) * (box.sides / cells.extent)
-    steepness = np.minimum(SHARPNESS / narrowest, STEEPEST / box.sides)
-    lower, upper = cells.corners(box)
-    _, errors, tail = widened(ranges, lower, upper, steepness, tolerance, gate, values=cells.values)
-    return steepness, float(np.max(errors)) + tail, errors + tail
+    return np.minimum(SHARPNESS / narrowest, STEEPEST / box.sides)
