@@ -6,7 +6,8 @@ Grammar, weakest binding first (``^`` is ``**``; powers bind to the right, so ``
     or, and, not, < <= > >= == != (may be chained), + -, * /, unary -, ** ^, f(...), numbers, names
 
 Comparisons only stand in the condition of ``where(condition, a, b)``. A decimal number means
-exactly the number written, not the float64 next to it.
+the float64 nearest to it, as in Python and as in the ends of a box; sums, products and quotients of
+numbers are exact, so ``1/3`` is the third.
 """
 
 from __future__ import annotations
