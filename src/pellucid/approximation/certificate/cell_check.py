@@ -36,6 +36,7 @@ Arithmetic = Literal["intervals", "balls"]
 _CHUNK = 2**16
 #: How often a cell of which the range is overestimated is divided to enclose it better.
 _DIVISIONS = 6
+_LEAST_PROBABILITY = 1e-15
 _MOST_PARTS = 2**20
 
 
@@ -72,6 +73,9 @@ class _Target:
             if getattr(target, "lipschitz", None) is None:
                 raise ValueError("a target without formula and Lipschitz constant proves nothing")
             self.slopes = np.broadcast_to(np.asarray(target.lipschitz, float), (box.dimension,))
+        # What is to be looked at more closely is found with intervals.
+        fast = self.expression is None or arithmetic == "intervals"
+        self.fast: _Target = self if fast else _Target(target, box, "intervals")
 
     def distance(self, lower: Array, upper: Array, values: Array, *, order: int) -> Array:
         """Bound ``sup |value - f|`` over each box cut to the domain, (n,)."""
@@ -156,12 +160,15 @@ def check_cells(
     asked = _Target(target, box, arithmetic)
     magnitude = np.maximum(np.abs(box.lower), np.abs(box.upper))
     rounding = cells.rounding(magnitude)
-    reach = _reach(cells, tolerance)
     try:
-        found = _cells_within(cells, box, reach, max_cells)
+        found = _cells_within(cells, box, _reach(cells, _LEAST_PROBABILITY), max_cells)
     except TooManyCells:
         return CellBound(math.inf, rounding, 0, 0.0, "widened cells")
     spread = float(np.ptp(found.values)) + 2 * float(np.max(found.slack))
+    # What the tails add is kept below a small part of the tolerance.
+    wanted = 1e-4 * (tolerance / max(spread, 1.0) if tolerance is not None else 1e-4)
+    reach = _reach(cells, min(max(wanted, _LEAST_PROBABILITY), 1e-3))
+    found = _near(found, reach, box)
     far = _outside(cells, reach)
     extra = rounding + cells.value_error + far * spread
     aim = None if tolerance is None else (tolerance - extra) / (1 + far)
@@ -181,15 +188,20 @@ def check_cells(
     return CellBound(bounded, rounding, len(found.values), excluded, method)
 
 
-def _reach(cells: CellNetwork, tolerance: float | None) -> tuple[Array, Array]:
+def _reach(cells: CellNetwork, probability: float) -> tuple[Array, Array]:
     """Return how far Z is followed on both sides of each axis, (d,) each."""
-    values = np.cumsum(cells.jumps) if len(cells.jumps) else np.zeros(1)
-    spread = float(np.ptp(values)) + 1e-300
-    wanted = 1e-4 * (tolerance if tolerance is not None else 1e-3 * spread) / spread
-    z_low, z_high = cells.law.reach(float(np.clip(wanted, 1e-15, 1e-3)))
+    z_low, z_high = cells.law.reach(probability)
     # Places of steps are known to a few units in the last place.
     slop = np.array([4e-16 * np.max(np.abs(places), initial=0.0) for places in cells.edges])
     return z_low / cells.steepness - slop, z_high / cells.steepness + slop
+
+
+def _near(found: Cells, reach: tuple[Array, Array], box: Box) -> Cells:
+    """Return the cells that meet the box once they are widened."""
+    meets = np.all(found.lower + reach[0] <= box.upper, axis=1)
+    meets &= np.all(found.upper + reach[1] >= box.lower, axis=1)
+    parts = (found.lower, found.upper, found.values, found.slack)
+    return Cells(*(part[meets] for part in parts))
 
 
 def _outside(cells: CellNetwork, reach: tuple[Array, Array]) -> float:
@@ -233,29 +245,49 @@ def _cells_within(cells: CellNetwork, box: Box, reach: tuple[Array, Array], limi
 def _sup_errors(
     asked: _Target, lower: Array, upper: Array, values: Array, slack: Array, aim: float | None
 ) -> Array:
-    """Bound ``sup |value - f|`` over boxes, sharpening only where it matters."""
-    errors = asked.distance(lower, upper, values, order=0) + slack
-    goal = _goal(errors, aim)
-    loose = np.flatnonzero(errors > goal)
-    if len(loose):
-        tight = asked.distance(lower[loose], upper[loose], values[loose], order=1)
-        errors[loose] = np.minimum(errors[loose], tight + slack[loose])
-    for depth in range(1, _DIVISIONS + 1):
-        goal = _goal(errors, aim)
-        loose = np.flatnonzero(errors > goal)
-        parts = 2 ** (lower.shape[1] * depth)
-        if not len(loose) or len(loose) * parts > _MOST_PARTS:
+    """Bound ``sup |value - f|`` over boxes, sharpening only where it matters.
+
+    How far each box must be divided is found with intervals; where balls are asked for, they have
+    the last word on those parts.
+    """
+    errors = asked.fast.distance(lower, upper, values, order=0) + slack
+    depth = np.zeros(len(lower), dtype=np.int64)
+    d = lower.shape[1]
+    hopeful = errors > _goal(errors, aim)
+    for level in range(_DIVISIONS + 1):
+        loose = np.flatnonzero(hopeful & (errors > _goal(errors, aim)))
+        if not len(loose) or len(loose) * 2 ** (d * level) > _MOST_PARTS:
             break
-        fine_lower, fine_upper = _divided(lower[loose], upper[loose], 2**depth)
-        fine = asked.distance(fine_lower, fine_upper, np.repeat(values[loose], parts), order=1)
-        sharper = fine.reshape(-1, parts).max(axis=1) + slack[loose]
-        gained = errors[loose] - sharper
+        sharper = _in_parts(asked.fast, lower[loose], upper[loose], values[loose], level)
+        sharper += slack[loose]
+        with np.errstate(invalid="ignore"):
+            gained = sharper < 0.97 * errors[loose]
+        better = loose[sharper < errors[loose]]
         errors[loose] = np.minimum(errors[loose], sharper)
-        if aim is None and not np.any(gained > 0.01 * errors[loose]):
-            break
-        if aim is not None and np.any(~np.isfinite(errors[loose])) and depth >= 3:
-            break
-    return errors
+        depth[better] = level
+        # Where dividing gains nothing, as across a jump, no more of it will.
+        hopeful[loose] = gained | (level == 0)
+    if asked.fast is asked:
+        return errors
+    # Balls know no monotone pieces: where their range is wider, the parts are made smaller.
+    enough = aim if aim is not None else 1.01 * float(np.max(errors, initial=0.0))
+    reachable = errors <= enough
+    exact = asked.distance(lower, upper, values, order=0) + slack
+    for more in range(5):
+        left = exact > (enough if more else np.where(reachable, enough, errors))
+        left &= reachable | (more == 0)
+        for level in np.unique(depth[left]):
+            part = np.flatnonzero(left & (depth == level))
+            finer = _in_parts(asked, lower[part], upper[part], values[part], int(level) + more)
+            exact[part] = np.minimum(exact[part], finer + slack[part])
+    return exact
+
+
+def _in_parts(asked: _Target, lower: Array, upper: Array, values: Array, level: int) -> Array:
+    """Bound ``sup |value - f|`` over boxes from ``2**level`` parts along each axis, (n,)."""
+    parts = 2 ** (lower.shape[1] * level)
+    fine = _divided(lower, upper, 2**level)
+    return asked.distance(*fine, np.repeat(values, parts), order=1).reshape(-1, parts).max(axis=1)
 
 
 def _goal(errors: Array, aim: float | None) -> float:

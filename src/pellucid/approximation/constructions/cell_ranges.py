@@ -6,12 +6,14 @@ This is the builders' view; `certificate.cell_check` finds its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.approximation.box import Box
+from pellucid.approximation.constructions.and_gate import AndGate
 
 Array = NDArray[np.float64]
 _CHUNK = 2**16
@@ -78,12 +80,11 @@ class CellRanges:
         value = self.target(middle)
         return value - reach, value + reach
 
-    def radius(self, lower: Array, upper: Array, *, tight: bool = False) -> tuple[Array, Array]:
-        """Return the middle of the range over boxes and how far it reaches from there, (n,) each.
+    def middles(self, low: Array, high: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
+        """Return the middles of ranges over boxes and how far they reach from there, (n,) each.
 
         Where no bound was found the middle is the target's value in the middle of the box.
         """
-        low, high = self(lower, upper, tight=tight)
         found = np.isfinite(low) & np.isfinite(high)
         with np.errstate(invalid="ignore", over="ignore"):
             middle = low + (high - low) / 2
@@ -93,6 +94,16 @@ class CellRanges:
             middle[~found] = self.target(points[~found])
             reach[~found] = np.inf
         return middle, reach
+
+    @cached_property
+    def spread(self) -> float:
+        """How far the target ranges over the whole box: enclosed, or seen where it is infinite."""
+        low, high = self(np.array([self.box.lower]), np.array([self.box.upper]), tight=True)
+        if np.isfinite(high[0] - low[0]):
+            return float(high[0] - low[0])
+        count = _SAMPLES[self.box.dimension]
+        seen = np.asarray(self.target(self.box.grid(count)))
+        return float(np.ptp(seen[np.isfinite(seen)]))
 
     def slope_bounds(self) -> Array:
         """Return constants that bound the partial derivatives on the whole box (d,), or infinity.
@@ -119,6 +130,44 @@ class CellRanges:
         if self.lipschitz is not None:
             return self.lipschitz
         return _sampled_slopes(self.target, self.box)
+
+
+def widened(
+    ranges: CellRanges,
+    lower: Array,
+    upper: Array,
+    steepness: Array,
+    tolerance: float,
+    gate: AndGate,
+) -> tuple[Array, Array, float]:
+    """Bound the error of cells by the target's range over them, widened by the shift Z.
+
+    The cell at ``x - Z`` has x in itself, widened by the reach of Z, but for a small probability.
+
+    Args:
+        ranges: Of the target.
+        lower: Lower corners, (n, d).
+        upper: Upper corners, (n, d).
+        steepness: w, (d,) or one for each cell (n, d).
+        tolerance: Ranges are sharpened where they exceed it, but not by much.
+        gate: The AND neuron.
+
+    Returns:
+        The middle of each range (n,), how far the range reaches from them (n,), and what the tails of Z may add.
+    """
+    probability = 1e-4 * tolerance / max(1.0, ranges.spread)
+    z_low, z_high = gate.tails(min(max(probability, 1e-16), 0.1))
+    wide = lower + z_low / steepness, upper + z_high / steepness
+    low, high = ranges(*wide)
+    with np.errstate(invalid="ignore"):
+        off = (high - low) / 2
+        loose = (off > tolerance) & (off < 8 * tolerance) | ~np.isfinite(off)
+    if loose.any():
+        low[loose], high[loose] = ranges(wide[0][loose], wide[1][loose], tight=True)
+    values, errors = ranges.middles(low, high, lower, upper)
+    # The cell far away is off by the range of all values, and of the target.
+    tail = 2 * ranges.box.dimension * max(probability, 1e-16) * (ranges.spread + 2 * tolerance)
+    return values, errors, tail
 
 
 def _sampled_slopes(target: Any, box: Box) -> Array:
