@@ -19,8 +19,8 @@ from pellucid.reports.approximation.embedding import embed_json, page_script
 from pellucid.reports.approximation.neuron_lines import NeuronLines, draw_lines, find_steepness
 from pellucid.reports.approximation.samples import sample, sample_plane
 from pellucid.reports.approximation.statements import (
-    STATUSES,
     explain_choice,
+    explain_status,
     list_cautions,
     list_facts,
     name_scheme,
@@ -94,7 +94,7 @@ def render_report(approximation: ShownApproximation) -> str:
         "text": text,
         "dimension": box.dimension,
         "verdict": write_verdict(approximation),
-        "status": STATUSES.get(approximation.certificate.status, STATUSES["heuristic"]),
+        "status": explain_status(approximation),
         "warnings": list_cautions(approximation),
         "facts": list_facts(approximation),
         "candidates": tabulate_candidates(approximation),
