@@ -9,7 +9,8 @@ function checkNetwork(page) {
   });
   const neurons = page.network.layers.reduce((sum, layer) => sum + layer.bias.length, 0);
   place.textContent = `Your browser has just evaluated the network (${writeCount(neurons)} hidden ` +
-    `${neurons === 1 ? "neuron" : "neurons"}) at ${page.checks.points.length} points, from the weights in this page: the answers agree with those computed when it was written to ` +
+    `${neurons === 1 ? "neuron" : "neurons"}) at ${page.checks.points.length} points, from ` +
+    `the weights in this page: the answers agree with those computed when it was written to ` +
     `${most === 0 ? "the last bit" : writeNumber(most, 2)}.`;
 }
 
