@@ -20,7 +20,10 @@ class StubNode {
   addEventListener(kind, listener) { (this.listeners[kind] ??= []).push(listener); }
   fire(kind, event) { for (const listener of this.listeners[kind] ?? []) listener(event); }
   getContext() {
-    return { createImageData: (w, h) => ({ data: new Uint8ClampedArray(4 * w * h) }), putImageData() {} };
+    return { createImageData: (w, h) => ({ data: new Uint8ClampedArray(4 * w * h) }),
+      putImageData(image) {
+        if (!image.data.some((value, i) => i % 4 === 3 && value)) throw new Error("empty map");
+      } };
   }
   getBoundingClientRect() { return { left: 0, top: 0, width: 600, height: 400 }; }
 }

@@ -42,6 +42,15 @@ def test_split_cells_follows_the_only_variable_that_matters():
     assert {split[1] for split in cells.splits} == {1}
 
 
+def test_split_cells_of_a_peak_on_an_edge_uses_both_axes():
+    x = np.linspace(0, 1, 65)
+    squares = (x - 0.5) ** 2
+    cells = split_cells(np.exp(-20 * np.add.outer(squares, squares)), 0.1)
+    assert cells.largest[-1] <= 0.1
+    axes = [split[1] for split in cells.splits]
+    assert 0.3 < np.mean(axes) < 0.7
+
+
 def test_split_cells_of_a_constant_is_one_cell():
     cells = split_cells(np.full((9, 9), 2.5), 0.1)
     assert cells.splits == ()

@@ -34,6 +34,18 @@ def test_lower_bound_is_half_of_the_squares_in_two_dimensions():
     assert lower_bound(3.0, 0.1, 1) == pytest.approx(3.0 / (2 * 0.1))
 
 
+@pytest.mark.parametrize(("multipliers", "modulus"), [((1, 7, 11), 38), ((1, 7, 25, 29), 70)])
+def test_diamonds_of_the_lower_bound_do_not_overlap(multipliers, modulus):
+    dimension = len(multipliers)
+    steps = np.array(list(np.ndindex(*(13,) * dimension))) - 6
+    points = steps[(steps @ multipliers) % modulus == 0]
+    sizes = np.abs(points).sum(axis=1)
+    assert sizes[sizes > 0].min() == 6  # two radii
+    volume = 6**dimension / math.factorial(dimension)
+    expected = volume / modulus * math.factorial(dimension) * 10.0**dimension
+    assert lower_bound(2.0, 0.1, dimension) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("dimension", [1, 2, 3, 4])
 def test_lower_bound_is_below_every_construction(dimension):
     slopes = (4.0,) * dimension

@@ -83,18 +83,23 @@ class ShownApproximation(Protocol):
 
 def text_of(target: ShownTarget) -> str:
     """Return the formula, or words for a function that has none."""
-    text = getattr(target, "text", None)
-    if text:
-        return str(text)
+    if text := _formula(target):
+        return text
     words = {"table": "the tabulated function", "black_box": "the black-box function"}
     return words.get(target.kind, "the given function")
 
 
 def names_of(target: ShownTarget, dimension: int) -> tuple[str, ...]:
     """Return the names of the variables as the formula writes them."""
-    text = str(getattr(target, "text", None) or "")
+    text = _formula(target)
     if re.search(r"\bx[1-4]\b", text):
         return tuple(f"x{axis}" for axis in range(1, dimension + 1))
     if dimension == 1 and re.search(r"\bt\b", text) and not re.search(r"\bx\b", text):
         return ("t",)
     return variable_names(dimension)
+
+
+def _formula(target: ShownTarget) -> str:
+    """Return the text of the formula, which the target or its expression holds; empty without."""
+    holder = getattr(target, "expression", target)
+    return str(getattr(holder, "text", None) or "")

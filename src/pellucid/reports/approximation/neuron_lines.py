@@ -85,13 +85,15 @@ def lower_bound(t: float, tolerance: float, dimension: int) -> float:
 
     A packing argument: functions that are pyramids of height just above the tolerance over
     disjoint diamonds ``|x - c|_1 <= tolerance / t`` can be told apart only by as many parameters
-    that depend continuously on the function. A diamond has volume ``(2 tolerance / t)^d / d!``;
-    diamonds fill the space for d = 1, 2, 4 and 18/19 of it for d = 3.
+    that depend continuously on the function. A diamond has volume ``(2 tolerance / t)^d / d!``, and
+    shifted copies fill the space for d = 1, 2, 18/19 of it for d = 3 (Minkowski's lattice) and
+    27/35 for d = 4 (the lattice of whole x with x_1 + 7 x_2 + 25 x_3 + 29 x_4 divisible by 70, in
+    which diamonds of radius 3 do not overlap).
 
     Source: DeVore, Howard, Micchelli 1989. For one particular function fewer can do.
     """
-    density = 18 / 19 if dimension == 3 else 1.0
-    return density * math.factorial(dimension) * (t / (2 * tolerance)) ** dimension
+    density = {1: 1.0, 2: 1.0, 3: 18 / 19, 4: 27 / 35}
+    return density[dimension] * math.factorial(dimension) * (t / (2 * tolerance)) ** dimension
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,11 @@ from pellucid.reports.approximation.cell_splits import CellSplits, split_cells
 from pellucid.reports.approximation.contents import ShownApproximation, names_of, text_of
 from pellucid.reports.approximation.embedding import embed_json, page_script
 from pellucid.reports.approximation.neuron_lines import NeuronLines, draw_lines, find_steepness
+from pellucid.reports.approximation.own_cells import draw_own_cells
 from pellucid.reports.approximation.samples import sample, sample_plane
 from pellucid.reports.approximation.statements import (
-    STATUSES,
     explain_choice,
+    explain_status,
     list_cautions,
     list_facts,
     name_scheme,
@@ -73,6 +74,7 @@ def render_report(approximation: ShownApproximation) -> str:
     lines = draw_lines(approximation, steepness, cells)
     small = is_small(network)
     frames = None if small else sum_frames(network, samples)
+    own_cells = draw_own_cells(network, samples)
     bound = approximation.certificate.bound
     data = {
         "certificate": {
@@ -85,6 +87,7 @@ def render_report(approximation: ShownApproximation) -> str:
         "frames": frames,
         "plane": plane.to_json(),
         "cells": cells.to_json(),
+        "ownCells": own_cells,
         "counts": lines.to_json(),
     }
     text = text_of(target)
@@ -94,13 +97,14 @@ def render_report(approximation: ShownApproximation) -> str:
         "text": text,
         "dimension": box.dimension,
         "verdict": write_verdict(approximation),
-        "status": STATUSES.get(approximation.certificate.status, STATUSES["heuristic"]),
+        "status": explain_status(approximation),
         "warnings": list_cautions(approximation),
         "facts": list_facts(approximation),
         "candidates": tabulate_candidates(approximation),
         "choice": explain_choice(approximation),
         "tolerance": write_value(approximation.tolerance),
         "bound": write_bound(bound),
+        "has_own_cells": own_cells is not None,
         "has_build": small or frames is not None,
         "is_small": small,
         "hidden_layers": len(network.hidden),

@@ -31,8 +31,8 @@ STATUSES = {
     "Lipschitz constant that came with it. If that constant is too small, nothing is promised.",
     "pac": "From samples only: on all but a small share of the box the error is most likely below "
     "the bound, but a narrow peak between the samples can exceed it anywhere.",
-    "heuristic": "Not proved: this is the largest error that a search found. The true one may be "
-    "larger.",
+    "heuristic": "Not proved at every point: the bound leaves out a part of the box, or is the "
+    "largest error that a search found. Elsewhere the error may be larger.",
 }
 
 
@@ -53,6 +53,18 @@ class CandidateRow:
 def name_scheme(scheme: str) -> str:
     """Return a scheme in words; one that is not known by its own name."""
     return SCHEMES.get(scheme, scheme)
+
+
+def explain_status(approximation: ShownApproximation) -> str:
+    """Return what the status promises, in a sentence or two."""
+    certificate = approximation.certificate
+    if certificate.status == "heuristic" and certificate.excluded_measure > 0:
+        return (
+            "Proved except near jumps: the bound holds at every point of the box but for a part of "
+            f"measure {write_bound(certificate.excluded_measure)} around the places where the "
+            "function jumps."
+        )
+    return STATUSES.get(certificate.status, STATUSES["heuristic"])
 
 
 def write_bound(value: float | None, digits: int = 3) -> str:
@@ -104,7 +116,9 @@ def write_verdict(approximation: ShownApproximation) -> str:
     """Return the sentence a reader takes away: how near the network is, where, and how sure."""
     certificate = approximation.certificate
     bound = write_bound(certificate.bound)
-    place = "Everywhere on the box" if certificate.excluded_measure == 0 else "On most of the box"
+    place = (
+        "Everywhere on the box" if certificate.excluded_measure == 0 else "Except near its jumps"
+    )
     size = count_of(approximation.network.hidden_neurons, "neuron")
     if not math.isfinite(certificate.bound):
         return f"No bound on the error of this network of {size} was reached."
@@ -115,6 +129,8 @@ def write_verdict(approximation: ShownApproximation) -> str:
         "pac": f"On random samples of the box, this network of {size} differs from the function "
         f"by at most {bound}.",
     }
+    if certificate.excluded_measure > 0 and certificate.status == "heuristic":
+        return sentences["proved"]
     return sentences.get(
         certificate.status,
         f"The largest difference found between this network of {size} and the function is {bound}.",
@@ -140,7 +156,9 @@ def list_cautions(approximation: ShownApproximation) -> list[str]:
             f"{write_bound(certificate.excluded_measure)}, next to the jumps: no network of "
             "sigmoids can be near a jump."
         )
-    if certificate.status in ("pac", "heuristic"):
+    if certificate.status == "pac" or (
+        certificate.status == "heuristic" and certificate.excluded_measure == 0
+    ):
         cautions.append(
             "This network has no proof that holds at every point. Give a formula or a Lipschitz "
             "constant to get one."

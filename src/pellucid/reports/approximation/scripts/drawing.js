@@ -213,7 +213,7 @@ function paint(canvas, values, columns, rows, low, high, palette) {
 /* A map of values[row * columns + column], lowest row first, with a color bar on the right.
    levels: [{value, label}] are marked on the color bar. x, y: {low, high, label}. */
 function heatMap(host, { values, columns, rows, low, high, palette = "sequential", x, y, label,
-  levels = [], bar = 84 }) {
+  levels = [], bar = 84, crisp = false }) {
   host.replaceChildren();
   host.classList.add("heat");
   const width = Math.min(Math.max(220, host.clientWidth || 320), 520);
@@ -231,6 +231,7 @@ function heatMap(host, { values, columns, rows, low, high, palette = "sequential
   };
   const canvas = html("canvas", { "aria-hidden": "true" }, frame);
   paint(canvas, values, columns, rows, low, high, palette);
+  if (crisp) canvas.style.imageRendering = "pixelated";
   place(canvas, area.left, area.right, area.top, area.bottom);
   const scaleBar = html("canvas", { "aria-hidden": "true" }, frame);
   paint(scaleBar, spread(0, 1, 256), 1, 256, 0, 1, palette);

@@ -7,9 +7,10 @@ function checkNetwork(page) {
   page.checks.points.forEach((point, i) => {
     most = Math.max(most, Math.abs(evaluateNetwork(page.network, point) - page.checks.values[i]));
   });
-  place.textContent = `Your browser has just evaluated the ${writeCount(
-    page.network.outputWeight.length)} neurons of the last layer at ${page.checks.points.length} points, ` +
-    `from the weights in this page: the answers agree with those computed when it was written to ` +
+  const neurons = page.network.layers.reduce((sum, layer) => sum + layer.bias.length, 0);
+  place.textContent = `Your browser has just evaluated the network (${writeCount(neurons)} hidden ` +
+    `${neurons === 1 ? "neuron" : "neurons"}) at ${page.checks.points.length} points, from ` +
+    `the weights in this page: the answers agree with those computed when it was written to ` +
     `${most === 0 ? "the last bit" : writeNumber(most, 2)}.`;
 }
 
@@ -31,6 +32,7 @@ function startPage() {
   fill("view-bump", showBump);
   fill("view-tower", showTower);
   fill("view-microscope", (host) => showMicroscope(host, plane && plane.rows > 1 ? plane : null));
+  if (page.ownCells) fill("view-own-cells", (host) => showOwnCells(host, page, plane));
   if (page.cells) fill("view-cells", (host) => showCells(host, page.cells, plane));
   if (plane) fill("view-soft", (host) => showSoftSteps(host, plane));
   if (page.counts) fill("view-counts", (host) => showCounts(host, page.counts));

@@ -147,66 +147,82 @@ function drawPart(host, samples, table, part, label) {
     label: "Heat map: what one neuron adds" });
 }
 
-/* Neurons of the first hidden layer, one at a time: each is a step across the box. */
+/* Inside one neuron of the second layer: the steps of the first layer that it adds up. */
 function showFirstLayer(host, page, samples) {
-  const layer = page.network.layers[0];
-  const neurons = layer.bias.length;
+  const [first, second] = page.network.layers;
+  const count = second.bias.length;
   const flat = samples.shape.length === 1;
-  html("h3", {}, host, "The first layer: steps across the box");
-  html("p", { class: "note" }, host, "Neurons of the last layer see the box only through these " +
-    "steps: each answers 0 on one side, 1 on the other, and ½ on the line between.");
+  html("h3", {}, host, "Inside one neuron of the second layer");
+  html("p", { class: "note" }, host, "It sees the box only through steps of the first layer. Each " +
+    "rises from 0 on one side to 1 on the other and is ½ on the line between; the neuron adds them " +
+    "up with weights, and answers s(sum).");
   const controls = html("div", { class: "controls" }, host);
-  const control = slider(controls, { label: "first-layer neuron", low: 1, high: neurons, step: 1,
-    value: 1 + mostCentral(layer, samples), write: (value) => `${value} of ${neurons}`,
+  const gate = slider(controls, { label: "neuron of the second layer", low: 1, high: Math.max(2, count),
+    step: 1, value: Math.ceil(count / 2), write: (value) => `${value} of ${count}`, onChange() {
+      added.setRange(1, Math.max(1, inputsOf().length));
+      added.set(inputsOf().length);
+      redraw();
+    } });
+  gate.row.hidden = count === 1;
+  const inputsOf = () => {
+    const row = Math.min(gate.value, count) - 1;
+    const inputs = [];
+    for (let k = second.starts[row]; k < second.starts[row + 1]; k++) {
+      if (second.weights[k] !== 0) inputs.push([second.columns[k], second.weights[k]]);
+    }
+    return inputs;
+  };
+  const added = slider(controls, { label: "steps added", low: 1, high: Math.max(1, inputsOf().length),
+    step: 1, value: inputsOf().length, write: (value) => `${value} of ${inputsOf().length}`,
     onChange: () => redraw() });
-  playButton(controls, control, (value) => {
-    control.set(value);
+  playButton(controls, added, (value) => {
+    added.set(value);
     redraw();
   });
   const reading = html("p", { class: "reading" }, host);
-  const figure = html("div", { class: "figure-host narrow" }, host);
+  const panels = html("div", { class: "panels two" }, host);
+  const figures = ["The newest step", "The sum inside so far"].map((title) => {
+    const figure = html("figure", {}, panels);
+    html("figcaption", {}, figure, title);
+    return html("div", { class: "figure-host" }, figure);
+  });
   function draw() {
-    const neuron = control.value - 1;
+    const row = Math.min(gate.value, count) - 1;
+    const inputs = inputsOf().slice(0, added.value);
+    const newest = inputs.length ? inputs[inputs.length - 1] : [0, 0];
     const { slice, shape } = samples;
-    const every = Math.max(1, Math.floor((shape[slice.across] - 1) / (flat ? 1024 : 128)));
+    const every = Math.max(1, Math.floor((shape[slice.across] - 1) / (flat ? 512 : 64)));
     const table = samples.take(samples.target, every);
-    const single = { ...layer, starts: layer.starts.slice(neuron, neuron + 2),
-      bias: layer.bias.slice(neuron, neuron + 1) };
-    const answers = table.values.map((_, p) => applyLayer(single,
-      samples.point((p % table.columns) * every, Math.floor(p / table.columns) * every))[0]);
-    if (flat) {
-      const plot = linePlot(figure, { x: samples.axis(0), y: { low: -0.05, high: 1.05, label: "answer" },
-        height: 220, label: "Answer of one first-layer neuron" });
-      plot.curve(spread(samples.lower[0], samples.upper[0], table.columns), answers, "a1");
-    } else {
-      heatMap(figure, { values: answers, columns: table.columns, rows: table.rows, low: 0, high: 1,
-        x: samples.axis(slice.across), y: samples.axis(slice.up),
-        label: "Heat map: answer of one first-layer neuron" });
+    const steps = new Float64Array(table.values.length);
+    const sums = new Float64Array(table.values.length);
+    for (let p = 0; p < sums.length; p++) {
+      const answers = applyLayer(first, samples.point((p % table.columns) * every,
+        Math.floor(p / table.columns) * every));
+      steps[p] = answers[newest[0]];
+      sums[p] = second.bias[row];
+      for (const [neuron, weight] of inputs) sums[p] += weight * answers[neuron];
     }
-    reading.textContent = describeStep(layer, neuron, samples.names);
+    drawSteps(figures[0], samples, table, steps, "answer", [0, 1]);
+    drawSteps(figures[1], samples, table, sums, "sum with bias", extremes(sums));
+    const role = describeNeuron(second.groups, row);
+    reading.textContent = `Second-layer neuron ${row + 1}${role ? `: ${role}` : ""}; its bias is ${
+      writeNumber(second.bias[row], 4)}. ${inputs.length ? `The newest step has weight ${
+      writeNumber(newest[1], 4)}. ${describeStep(first, newest[0], samples.names)}` : "It has no inputs."}`;
   }
   const redraw = onceAFrame(draw);
   return draw;
 }
 
-/* The neuron whose step passes nearest to the middle of the box. */
-function mostCentral(layer, samples) {
-  const middle = samples.shape.map((count, axis) => samples.coordinate(axis, (count - 1) / 2));
-  let best = 0;
-  let least = Infinity;
-  for (let i = 0; i < layer.bias.length; i++) {
-    let z = layer.bias[i];
-    let size = 0;
-    for (let k = layer.starts[i]; k < layer.starts[i + 1]; k++) {
-      z += layer.weights[k] * middle[layer.columns[k]];
-      size += Math.abs(layer.weights[k]);
-    }
-    if (size > 0 && Math.abs(z) / size < least) {
-      least = Math.abs(z) / size;
-      best = i;
-    }
+function drawSteps(host, samples, table, values, label, range) {
+  if (samples.shape.length === 1) {
+    const [low, high] = padded(range);
+    const plot = linePlot(host, { x: samples.axis(0), y: { low, high, label }, height: 240, label });
+    plot.curve(spread(samples.lower[0], samples.upper[0], table.columns), values, "a1");
+    return;
   }
-  return best;
+  const { slice } = samples;
+  heatMap(host, { values, columns: table.columns, rows: table.rows, low: range[0], high: range[1],
+    x: samples.axis(slice.across), y: samples.axis(slice.up), label: `Heat map: ${label}` });
 }
 
 function describeStep(layer, neuron, names) {
@@ -215,7 +231,7 @@ function describeStep(layer, neuron, names) {
     if (layer.weights[k] !== 0) terms.push([layer.columns[k], layer.weights[k]]);
   }
   const role = describeNeuron(layer.groups, neuron);
-  const head = `Neuron ${neuron + 1}${role ? `: ${role}` : ""}. `;
+  const head = `First-layer neuron ${neuron + 1}${role ? `: ${role}` : ""}. `;
   if (terms.length === 1) {
     const [[column, weight]] = terms;
     return `${head}It steps ${weight > 0 ? "up" : "down"} at ${names[column]} = ` +
@@ -230,7 +246,7 @@ function showFrames(host, page, samples) {
   const { frames } = page;
   const shown = frames.sums.map((frame) => {
     const values = decodeArray(frame.values, Uint16Array);
-    return Float64Array.from(values, (v) => frame.low + ((frame.high - frame.low) * v) / 65535);
+    return Float64Array.from(values, (v) => frames.low + ((frames.high - frames.low) * v) / 65535);
   });
   const controls = html("div", { class: "controls" }, host);
   const control = slider(controls, { label: "neurons added", low: 0, high: shown.length - 1, step: 1,

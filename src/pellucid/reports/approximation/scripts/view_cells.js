@@ -1,5 +1,38 @@
 /* Views: cells that follow the function, and steps from steep to soft. */
 
+/* The flat cells that the network itself smooths, in one dimension with the function. */
+function showOwnCells(host, page, plane) {
+  const own = page.ownCells;
+  const figure = html("div", { class: "figure-host narrow" }, host);
+  const counts = own.edges.map((count, axis) => `${writeCount(count)} in ${page.samples.names[axis]}`);
+  html("p", { class: "reading" }, host, `Inner edges: ${counts.join(", ")}. Jumps that the last layer ` +
+    `adds: ${writeCount(own.vertices)}.`);
+  if (own.ends) {
+    const ends = decodeArray(own.ends, Float64Array);
+    const values = decodeArray(own.values, Float64Array);
+    return () => {
+      const range = padded(extremes([...plane.values, ...values]));
+      const plot = linePlot(figure, { x: { low: plane.xLow, high: plane.xHigh, label: plane.names[0] },
+        y: { low: range[0], high: range[1], label: "value" }, height: 290, label: "Cells of the network" });
+      plot.curve(spread(plane.xLow, plane.xHigh, plane.values.length), plane.values, "thick pale");
+      values.forEach((value, i) => plot.curve([ends[i], ends[i + 1]], [value, value], "a1"));
+    };
+  }
+  const { size } = own;
+  const values = Float64Array.from(decodeArray(own.values, Float32Array));
+  const [low, high] = extremes(values);
+  const border = (i, j) => (i > 0 && values[j * size + i] !== values[j * size + i - 1]) ||
+    (j > 0 && values[j * size + i] !== values[(j - 1) * size + i]);
+  const borders = values.map((_, n) => (border(n % size, Math.floor(n / size)) ? 1 : 0));
+  const share = borders.reduce((sum, one) => sum + one, 0) / borders.length;
+  /* Borders are drawn by leaving their pixels out, where enough is left between them. */
+  const shown = share < 0.3 ? values.map((value, n) => (borders[n] ? NaN : value)) : values;
+  return () => heatMap(figure, { values: shown, columns: size, rows: size, low, high,
+    x: { low: plane.xLow, high: plane.xHigh, label: plane.names[0] },
+    y: { low: plane.yLow, high: plane.yHigh, label: plane.names[1] },
+    label: "Heat map: cells of the network", crisp: true });
+}
+
 /* The recorded bisection, replayed up to the number of cells on the slider. */
 function showCells(host, cells, plane) {
   const flat = cells.start.low.length === 1;
@@ -47,7 +80,7 @@ function showCells(host, cells, plane) {
       const map = heatMap(picture, { values, columns: size, rows: size, low, high,
         x: { low: plane.xLow, high: plane.xHigh, label: plane.names[0] },
         y: { low: plane.yLow, high: plane.yHigh, label: plane.names[1] },
-        label: "Heat map: one value per cell" });
+        label: "Heat map: one value per cell", crisp: true });
       const toX = (u) => plane.xLow + u * (plane.xHigh - plane.xLow);
       const toY = (u) => plane.yLow + u * (plane.yHigh - plane.yLow);
       for (const { low: from, high: to } of shown) {
