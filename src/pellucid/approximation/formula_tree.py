@@ -1,14 +1,14 @@
 """What the user typed as a formula: a tree of plain nodes, its text, its values at points.
 
-A tree is a record of operations and holds no code; reading text is in ``expressions.py``. The same tree
-is walked with NumPy floats here and with intervals or balls in ``enclosures``.
+A tree is a record of operations and holds no code; reading text is in ``expressions.py``. The same
+tree is walked with NumPy floats here and with intervals or balls in ``enclosures``.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -74,7 +74,7 @@ class Expression:
     steps: tuple[Node, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", tuple(_in_order(self.root)))
+        object.__setattr__(self, "steps", tuple(in_order(self.root)))
 
     def __str__(self) -> str:
         return self.text
@@ -117,8 +117,16 @@ def shorten(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def _in_order(root: Node) -> Iterator[Node]:
-    """Yield every node once, arguments before what uses them; no recursion, trees may be deep."""
+def in_order(
+    root: Node, *, enter_branches: bool = True, taken: Mapping[int, Any] | None = None
+) -> Iterator[Node]:
+    """Yield every node once, arguments before what uses them; no recursion, trees may be deep.
+
+    Args:
+        root: Where to begin.
+        enter_branches: If not, a ``where`` comes after its condition only.
+        taken: Values of all nodes by ``id``; then only the branch that is taken is entered.
+    """
     seen: set[int] = set()
     stack = [(root, False)]
     while stack:
@@ -128,7 +136,12 @@ def _in_order(root: Node) -> Iterator[Node]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            stack.extend((argument, False) for argument in reversed(node.arguments))
+            below = node.arguments
+            if node.operation == "where" and not enter_branches:
+                below = below[:1]
+            elif node.operation == "where" and taken is not None:
+                below = (below[0], below[1] if taken[id(below[0])] else below[2])
+            stack.extend((argument, False) for argument in reversed(below))
 
 
 def evaluate(steps: tuple[Node, ...], columns: np.ndarray) -> list[np.ndarray]:

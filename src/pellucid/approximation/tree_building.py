@@ -38,13 +38,11 @@ class TreeBuilder:
         return self._node(operation, (), value, span)
 
     def number(self, text: str, span: tuple[int, int]) -> Node:
-        """Return the constant that a decimal number says, exactly."""
+        """Return the float64 nearest to a decimal number, as Python reads it."""
         exponent = text.lower().partition("e")[2]
         if len(exponent) > 5 or (exponent and abs(int(exponent)) > 400) or len(text) > 400:
             raise TreeError("this number is too large, too small or too long for float64")
-        value = Fraction(text)
-        self._check_size(value)
-        return self.leaf("constant", value, span)
+        return self.leaf("constant", Fraction(float(text)), span)
 
     def apply(self, operation: str, *arguments: Node, span: tuple[int, int]) -> Node:
         """Return ``operation`` of the arguments."""
@@ -53,6 +51,8 @@ class TreeBuilder:
             folded = self._folded(operation, exact)
             if folded is not None:
                 return self.leaf("constant", folded, span)
+        if operation == "divide" and arguments[1].value == 0 and not arguments[1].variables:
+            raise TreeError("division by zero")
         if operation == "multiply":
             left, right = (_as_power(argument) for argument in arguments)
             if left[0] is right[0] and left[1] >= 1 and right[1] >= 1:

@@ -10,22 +10,20 @@ used: ``f(x) - f(c)`` lies in ``sum_i G_i (x_i - c_i)``.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 
 from pellucid._checks import UsageError, check_choice
 from pellucid.approximation.enclosures.balls import Balls, working_precision
+from pellucid.approximation.enclosures.derivative_rules import Enclosure, Part, apply
 from pellucid.approximation.enclosures.intervals import Intervals
-from pellucid.approximation.formula_tree import Expression, Node
+from pellucid.approximation.formula_tree import Expression
 
 #: Boxes at once: intermediate results stay in the processor's cache.
 CHUNK = 4_096
-#: ``Intervals`` or ``Balls``: they have the same methods.
-Enclosure = Any
 Arithmetic = Literal["intervals", "balls"]
 
 
@@ -42,18 +40,6 @@ class Jet:
     value: Enclosure
     gradient: Enclosure = None
     hessian: Enclosure = None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Part:
-    """The jet of one step; what is missing in the dictionaries is 0 because nothing depends on it.
-
-    The keys of ``second`` are pairs (i, j) with i <= j.
-    """
-
-    value: Enclosure
-    first: dict[int, Enclosure]
-    second: dict[tuple[int, int], Enclosure]
 
 
 def arithmetic_named(name: str) -> type:
@@ -158,7 +144,7 @@ def _enclose_chunk(
 
 
 def _taylor(
-    at_center: _Part,
+    at_center: Part,
     first: dict[int, Enclosure],
     second: dict[tuple[int, int], Enclosure],
     offsets: dict[int, Enclosure],
@@ -192,9 +178,10 @@ def _monotone(
     """Intersect with the values on the two faces between which the formula rises."""
     low, high = [], []
     for i in range(lower.shape[1]):
-        rises = falls = np.ones(len(lower), dtype=bool)
+        rises, falls = np.ones(len(lower), dtype=bool), np.zeros(len(lower), dtype=bool)
         if i in first:
-            rises, falls = first[i].lower >= 0, first[i].upper <= 0
+            rises = first[i].lower >= 0
+            falls = (first[i].upper <= 0) & ~rises
         low.append(
             np.stack(
                 [
@@ -224,443 +211,10 @@ def _monotone(
     return value.with_rows(rows, sharper)
 
 
-def propagate(expression: Expression, columns: list[Enclosure], order: int) -> _Part:
+def propagate(expression: Expression, columns: list[Enclosure], order: int) -> Part:
     """Return the jet of the last step by the natural extension of every step."""
-    parts: dict[int, _Part] = {}
-    kind = type(columns[0])
+    parts: dict[int, Part] = {}
     for node in expression.steps:
-        arguments = [parts[id(argument)] for argument in node.arguments]
-        if node.operation == "variable":
-            index = node.value
-            one = {index: kind.exact(np.ones(1))} if order else {}
-            parts[id(node)] = _Part(columns[index], one, {})
-        elif node.operation == "constant":
-            parts[id(node)] = _Part(kind.constant(node.value), {}, {})
-        else:
-            parts[id(node)] = apply(node, arguments, order)
+        below = [parts[id(argument)] for argument in node.arguments]
+        parts[id(node)] = apply(node, below, columns, order)
     return parts[id(expression.root)]
-
-
-def apply(node: Node, arguments: list[Any], order: int) -> Any:
-    """Return the jet of one operation; of a condition, (certainly true, certainly false)."""
-    rule = _RULES.get(node.operation)
-    if rule is not None:
-        return rule(node, arguments, order)
-    return _chain(arguments[0], *_UNARY[node.operation](arguments[0].value, order), order)
-
-
-def _chain(part: _Part, value: Enclosure, slope: Any, curvature: Any, order: int) -> _Part:
-    """Return f(u): f' u_i, and f'' u_i u_j + f' u_ij; the derivatives are computed if needed."""
-    if order == 0 or not part.first:
-        return _Part(value, {}, {})
-    slope = slope()
-    first = {i: slope * entry for i, entry in part.first.items()}
-    if order == 1:
-        return _Part(value, first, {})
-    curvature = curvature()
-    second = {pair: slope * entry for pair, entry in part.second.items()}
-    if curvature is not None:
-        for i, a in part.first.items():
-            for j, b in part.first.items():
-                if i <= j:
-                    _accumulate(second, (i, j), curvature * (a.square() if i == j else a * b))
-    return _Part(value, first, second)
-
-
-def _accumulate(entries: dict[Any, Enclosure], key: Any, entry: Enclosure) -> None:
-    entries[key] = entries[key] + entry if key in entries else entry
-
-
-def _pairs(a: dict[int, Enclosure], b: dict[int, Enclosure]) -> list[tuple[int, int]]:
-    keys = sorted({*a, *b})
-    return [(i, j) for i in keys for j in keys if i <= j]
-
-
-# Rules of one argument: value, and functions that return first and second derivative.
-
-_Unary = tuple[Enclosure, Callable[[], Enclosure], Callable[[], Enclosure]]
-
-
-def _sin(u: Enclosure, order: int) -> _Unary:
-    value = u.sin()
-    return value, u.cos, lambda: -value
-
-
-def _cos(u: Enclosure, order: int) -> _Unary:
-    value = u.cos()
-    return value, lambda: -u.sin(), lambda: -value
-
-
-def _tan(u: Enclosure, order: int) -> _Unary:
-    value = u.tan()
-    return value, lambda: value.square() + 1.0, lambda: value * (value.square() + 1.0) * 2.0
-
-
-def _exp(u: Enclosure, order: int) -> _Unary:
-    value = u.exp()
-    return value, lambda: value, lambda: value
-
-
-def _log(u: Enclosure, order: int) -> _Unary:
-    inside = u.positive()
-    return u.log(), inside.reciprocal, lambda: -inside.square().reciprocal()
-
-
-def _sqrt(u: Enclosure, order: int) -> _Unary:
-    value = u.sqrt()
-    return (
-        value,
-        lambda: value.positive().reciprocal() * 0.5,
-        lambda: value.positive().power(Fraction(-3)) * -0.25,
-    )
-
-
-def _tanh(u: Enclosure, order: int) -> _Unary:
-    return u.tanh(), u.tanh_slope, u.tanh_curvature
-
-
-def _sigmoid(u: Enclosure, order: int) -> _Unary:
-    return u.sigmoid(), u.sigmoid_slope, u.sigmoid_curvature
-
-
-def _sinh(u: Enclosure, order: int) -> _Unary:
-    value = u.sinh()
-    return value, u.cosh, lambda: value
-
-
-def _cosh(u: Enclosure, order: int) -> _Unary:
-    value = u.cosh()
-    return value, u.sinh, lambda: value
-
-
-def _atan(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        return (u.square() + 1.0).reciprocal()
-
-    return u.atan(), slope, lambda: u * slope().square() * -2.0
-
-
-def _asin(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        return (1.0 - u.square()).sqrt().positive().reciprocal()
-
-    return u.asin(), slope, lambda: u * slope().power(Fraction(3))
-
-
-def _acos(u: Enclosure, order: int) -> _Unary:
-    _, slope, curvature = _asin(u, order)
-    return u.acos(), lambda: -slope(), lambda: -curvature()
-
-
-def _erf(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        factor = type(u).constant("pi").sqrt().reciprocal() * 2.0
-        return (-u.square()).exp() * factor
-
-    return u.erf(), slope, lambda: slope() * u * -2.0
-
-
-def _abs(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        lower, upper = u.lower, u.upper
-        either = ((lower < 0) & (upper > 0)) | ((lower == 0) & (upper == 0))
-        return type(u).from_bounds(
-            np.where(either | (upper <= 0), -1.0, 1.0), np.where(either | (lower >= 0), 1.0, -1.0)
-        )
-
-    def curvature() -> Enclosure:
-        lower, upper = u.lower, u.upper
-        return _nothing_unless(u, ((lower < 0) & (upper > 0)) | ((lower == 0) & (upper == 0)))
-
-    return abs(u), slope, curvature
-
-
-def _sign(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        return _nothing_unless(u, ~((u.lower > 0) | (u.upper < 0)))
-
-    return u.sign(), slope, slope
-
-
-def _nothing_unless(u: Enclosure, mask: np.ndarray) -> Enclosure:
-    """Return everything where ``mask`` holds, 0 elsewhere."""
-    return type(u).from_bounds(np.where(mask, -np.inf, 0.0), np.where(mask, np.inf, 0.0))
-
-
-_UNARY: dict[str, Callable[[Enclosure, int], _Unary]] = {
-    "sin": _sin,
-    "cos": _cos,
-    "tan": _tan,
-    "exp": _exp,
-    "log": _log,
-    "sqrt": _sqrt,
-    "tanh": _tanh,
-    "sigmoid": _sigmoid,
-    "sinh": _sinh,
-    "cosh": _cosh,
-    "atan": _atan,
-    "asin": _asin,
-    "acos": _acos,
-    "erf": _erf,
-    "abs": _abs,
-    "sign": _sign,
-}
-
-
-# Rules of several arguments.
-
-
-def _add(node: Node, arguments: list[_Part], order: int) -> _Part:
-    a, b = arguments
-    first, second = dict(a.first), dict(a.second)
-    for i, entry in b.first.items():
-        _accumulate(first, i, entry)
-    for pair, entry in b.second.items():
-        _accumulate(second, pair, entry)
-    return _Part(a.value + b.value, first, second)
-
-
-def _negate(node: Node, arguments: list[_Part], order: int) -> _Part:
-    (a,) = arguments
-    return _Part(
-        -a.value,
-        {i: -entry for i, entry in a.first.items()},
-        {pair: -entry for pair, entry in a.second.items()},
-    )
-
-
-def _subtract(node: Node, arguments: list[_Part], order: int) -> _Part:
-    a, b = arguments
-    return _add(node, [a, _negate(node, [b], order)], order)
-
-
-def _multiply(node: Node, arguments: list[_Part], order: int) -> _Part:
-    a, b = arguments
-    first = {i: entry * b.value for i, entry in a.first.items()}
-    for i, entry in b.first.items():
-        _accumulate(first, i, entry * a.value)
-    second = {pair: entry * b.value for pair, entry in a.second.items()}
-    for pair, entry in b.second.items():
-        _accumulate(second, pair, entry * a.value)
-    if order >= 2:
-        for i, j in _pairs(a.first, b.first):
-            if i in a.first and j in b.first:
-                _accumulate(second, (i, j), a.first[i] * b.first[j] * (2.0 if i == j else 1.0))
-            if i != j and j in a.first and i in b.first:
-                _accumulate(second, (i, j), a.first[j] * b.first[i])
-    return _Part(a.value * b.value, first, second)
-
-
-def _divide(node: Node, arguments: list[_Part], order: int) -> _Part:
-    a, b = arguments
-    inverse = b.value.reciprocal()
-    part = _chain(
-        b,
-        inverse,
-        lambda: -b.value.square().reciprocal(),
-        lambda: b.value.power(Fraction(-3)) * 2.0,
-        order,
-    )
-    return _multiply(node, [a, part], order)
-
-
-def _power(node: Node, arguments: list[_Part], order: int) -> _Part:
-    (u,) = arguments
-    p = node.value
-    assert isinstance(p, Fraction)
-
-    def scaled(factor: Fraction, exponent: Fraction) -> Enclosure:
-        if factor == 0:
-            return None
-        power = u.value.power(exponent)
-        return power if factor == 1 else power * type(u.value).constant(factor)
-
-    return _chain(
-        u,
-        u.value.power(p),
-        lambda: scaled(p, p - 1) if p else type(u.value).zeros((1,)),
-        lambda: scaled(p * (p - 1), p - 2),
-        order,
-    )
-
-
-def _general_power(node: Node, arguments: list[_Part], order: int) -> _Part:
-    """Return u**v as exp(v log u); with a constant exponent by the power rule, finite at u = 0."""
-    u, v = arguments
-    value = u.value.general_power(v.value)
-    if order == 0:
-        return _Part(value, {}, {})
-    if not v.first:
-        less = v.value - 1.0
-        return _chain(
-            u,
-            value,
-            lambda: u.value.general_power(less) * v.value,
-            lambda: u.value.general_power(less - 1.0) * (v.value * less),
-            order,
-        )
-    logarithm = _chain(u, *_log(u.value, order), order)
-    exponent = _multiply(node, [v, logarithm], order)
-    return _chain(exponent, value, lambda: value, lambda: value, order)
-
-
-def _norm(node: Node, arguments: list[_Part], order: int) -> _Part:
-    """Return the Euclidean norm: slope u_k/n in [-1, 1], curvature (1 - u_k**2/n**2)/n ...."""
-    squares = [part.value.square() for part in arguments]
-    value = _total(squares).sqrt()
-    if order == 0:
-        return _Part(value, {}, {})
-    slopes = [
-        part.value.direction(_total(squares[:k] + squares[k + 1 :]).sqrt())
-        for k, part in enumerate(arguments)
-    ]
-    first: dict[int, Enclosure] = {}
-    second: dict[tuple[int, int], Enclosure] = {}
-    for part, slope in zip(arguments, slopes, strict=True):
-        for i, entry in part.first.items():
-            _accumulate(first, i, slope * entry)
-        for pair, entry in part.second.items():
-            _accumulate(second, pair, slope * entry)
-    if order >= 2:
-        inverse = value.positive().reciprocal()
-        for k, a in enumerate(arguments):
-            for m, b in enumerate(arguments):
-                bend = 1.0 - slopes[k].square() if k == m else -(slopes[k] * slopes[m])
-                bend = (bend.positive() if k == m else bend) * inverse
-                for i, left in a.first.items():
-                    for j, right in b.first.items():
-                        if i <= j:
-                            square = k == m and i == j
-                            product = left.square() if square else left * right
-                            _accumulate(second, (i, j), bend * product)
-    return _Part(value, first, second)
-
-
-def _total(parts: list[Enclosure]) -> Enclosure:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
-
-
-def _smaller(node: Node, arguments: list[_Part], order: int) -> _Part:
-    a, b = arguments
-    value = a.value.minimum(b.value)
-    if order == 0:
-        return _Part(value, {}, {})
-    return _either(
-        a.value.upper <= b.value.lower, b.value.upper <= a.value.lower, a, b, value, order
-    )
-
-
-def _larger(node: Node, arguments: list[_Part], order: int) -> _Part:
-    a, b = arguments
-    value = a.value.maximum(b.value)
-    if order == 0:
-        return _Part(value, {}, {})
-    return _either(
-        a.value.lower >= b.value.upper, b.value.lower >= a.value.upper, a, b, value, order
-    )
-
-
-def _where(node: Node, arguments: list[Any], order: int) -> _Part:
-    (true, false), a, b = arguments
-    value = a.value.choose(true, b.value.choose(false, a.value.hull(b.value)))
-    jumps = node.arguments[0].variables
-    return _either(true, false, a, b, value, order, jumps)
-
-
-def _either(
-    true: np.ndarray,
-    false: np.ndarray,
-    a: _Part,
-    b: _Part,
-    value: Enclosure,
-    order: int,
-    jumps: frozenset[int] = frozenset(),
-) -> _Part:
-    """Return ``a`` or ``b``; where it is not known which, what encloses both, and the kink.
-
-    A ``jumps`` coordinate decides which of the two holds, so the value may jump along it.
-    """
-    if order == 0:
-        return _Part(value, {}, {})
-    kind = type(value)
-    zero, everything = kind.zeros((1,)), kind.everything((1,))
-    first, second = {}, {}
-    keys = sorted({*a.first, *b.first, *jumps})
-    for i in keys:
-        left, right = a.first.get(i, zero), b.first.get(i, zero)
-        unknown = everything if i in jumps else left.hull(right)
-        first[i] = left.choose(true, right.choose(false, unknown))
-    for i, j in [(i, j) for i in keys for j in keys if i <= j] if order >= 2 else []:
-        left, right = a.second.get((i, j), zero), b.second.get((i, j), zero)
-        smooth = jumps and i not in jumps and j not in jumps
-        unknown = left.hull(right) if smooth else everything
-        second[i, j] = left.choose(true, right.choose(false, unknown))
-    return _Part(value, first, second)
-
-
-# Conditions: (certainly true, certainly false), two boolean arrays.
-
-
-def _less(node: Node, arguments: list[_Part], order: int) -> tuple[np.ndarray, np.ndarray]:
-    a, b = (argument.value for argument in arguments)
-    return a.upper < b.lower, a.lower >= b.upper
-
-
-def _less_equal(node: Node, arguments: list[_Part], order: int) -> tuple[np.ndarray, np.ndarray]:
-    a, b = (argument.value for argument in arguments)
-    return a.upper <= b.lower, a.lower > b.upper
-
-
-def _equal(node: Node, arguments: list[_Part], order: int) -> tuple[np.ndarray, np.ndarray]:
-    a, b = (argument.value for argument in arguments)
-    same = (a.lower == a.upper) & (b.lower == b.upper) & (a.lower == b.lower)
-    return same, (a.upper < b.lower) | (a.lower > b.upper)
-
-
-def _not(node: Node, arguments: list[Any], order: int) -> tuple[np.ndarray, np.ndarray]:
-    ((true, false),) = arguments
-    return false, true
-
-
-def _not_equal(node: Node, arguments: list[_Part], order: int) -> tuple[np.ndarray, np.ndarray]:
-    return _not(node, [_equal(node, arguments, order)], order)
-
-
-def _and(node: Node, arguments: list[Any], order: int) -> tuple[np.ndarray, np.ndarray]:
-    (a_true, a_false), (b_true, b_false) = arguments
-    return a_true & b_true, a_false | b_false
-
-
-def _or(node: Node, arguments: list[Any], order: int) -> tuple[np.ndarray, np.ndarray]:
-    (a_true, a_false), (b_true, b_false) = arguments
-    return a_true | b_true, a_false & b_false
-
-
-def _true(node: Node, arguments: list[Any], order: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
-
-
-_RULES: dict[str, Callable[[Node, list[Any], int], Any]] = {
-    "add": _add,
-    "subtract": _subtract,
-    "negate": _negate,
-    "multiply": _multiply,
-    "divide": _divide,
-    "power": _power,
-    "general_power": _general_power,
-    "norm": _norm,
-    "min": _smaller,
-    "max": _larger,
-    "where": _where,
-    "less": _less,
-    "less_equal": _less_equal,
-    "equal": _equal,
-    "not_equal": _not_equal,
-    "and": _and,
-    "or": _or,
-    "not": _not,
-    "true": _true,
-}
