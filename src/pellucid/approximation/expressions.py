@@ -133,7 +133,8 @@ class _Parser:
         names = {token.text for token in self._tokens if token.kind == "name"}
         self._has_time = "t" in names
         used = [_VARIABLES[name] + 1 for name in names if name in _VARIABLES]
-        self._dimension = dimension or max(1, max(used, default=0) + self._has_time)
+        counted = max(1, max(used, default=0) + self._has_time)
+        self._dimension = dimension or min(MAXIMAL_DIMENSION, counted)
         if self._has_time and max(used, default=0) >= self._dimension:
             where = next(token for token in self._tokens if token.text == "t")
             if self._dimension == MAXIMAL_DIMENSION or dimension is not None:
@@ -309,8 +310,8 @@ class _Parser:
         if index >= self._dimension:
             listed = ", ".join(list(_VARIABLES)[: self._dimension])
             self._fail(
-                f"{name} is coordinate {index + 1}, but there are only {self._dimension} "
-                f"(the formula may use {listed if self._dimension < 4 else 'x1 to x4'})",
+                f"{name} is coordinate {index + 1}, but there are only {self._dimension}: use "
+                f"{listed if self._dimension < 4 else 'x1 to x4'}, or give the box more intervals",
                 *span,
             )
         return self._guarded(self._build.leaf, "variable", index, span=span)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from pellucid.approximation.certificate.cell_partition import (
     partition,
 )
 from pellucid.approximation.certificate.cell_recognition import CellNetwork, recognize
+from pellucid.approximation.enclosures import Intervals
 
 __all__ = ["CellBound", "CellNetwork", "bound", "check_cells", "recognize"]
 
@@ -36,6 +38,7 @@ Arithmetic = Literal["intervals", "balls"]
 _CHUNK = 2**16
 #: How often a cell of which the range is overestimated is divided to enclose it better.
 _DIVISIONS = 6
+_LEAST_PROBABILITY = 1e-15
 _MOST_PARTS = 2**20
 
 
@@ -63,15 +66,18 @@ class _Target:
 
     def __init__(self, target: Any, box: Box, arithmetic: Arithmetic) -> None:
         self.box, self.arithmetic = box, arithmetic
-        self.expression = getattr(target, "expression", None)
-        if getattr(target, "kind", None) != "expression":
-            self.expression = None
-        self.function = target
-        self.slopes: Array | None = None
-        if self.expression is None:
-            if getattr(target, "lipschitz", None) is None:
-                raise ValueError("a target without formula and Lipschitz constant proves nothing")
-            self.slopes = np.broadcast_to(np.asarray(target.lipschitz, float), (box.dimension,))
+        self.target = target
+        self.encloses = target.kind in ("expression", "table")
+        if target.lipschitz is None:
+            raise ValueError("a target without formula and Lipschitz constant proves nothing")
+        # What is to be looked at more closely is found with intervals.
+        trusted = target.kind == "expression" and arithmetic == "balls"
+        self.fast: _Target = _Target(target, box, "intervals") if trusted else self
+
+    @cached_property
+    def slopes(self) -> Array:
+        """Bounds of the partial derivatives, (d,); infinite where there are none."""
+        return np.array(self.target.lipschitz, dtype=np.float64)
 
     def distance(self, lower: Array, upper: Array, values: Array, *, order: int) -> Array:
         """Bound ``sup |value - f|`` over each box cut to the domain, (n,)."""
@@ -87,28 +93,21 @@ class _Target:
         return out
 
     def _range(self, lower: Array, upper: Array, order: int) -> tuple[Array, Array]:
-        if self.slopes is not None:
+        if self.encloses:
+            value = self.target.enclose(
+                lower, upper, order=1 if order else 0, arithmetic=self.arithmetic
+            ).value
+            # The function that a table was made from differs from its interpolation.
+            slack = self.target.slack
+        else:
             middle = np.clip((lower + upper) / 2, lower, upper)
-            reach = np.maximum(upper - middle, middle - lower) @ self.slopes * (1 + 1e-15)
-            value = np.asarray(self.function(middle), dtype=np.float64)
-            return np.nextafter(value - reach, -np.inf), np.nextafter(value + reach, np.inf)
-        from pellucid.approximation.enclosures.jets import enclose
-
-        jet = enclose(
-            self.expression, lower, upper, order=1 if order else 0, arithmetic=self.arithmetic
+            slack = np.maximum(upper - middle, middle - lower) @ self.slopes * (1 + 1e-15)
+            values = np.asarray(self.target(middle), dtype=np.float64)
+            value = Intervals(values, values)
+        return (
+            np.nextafter(value.lower - slack, -np.inf),
+            np.nextafter(value.upper + slack, np.inf),
         )
-        return jet.value.lower, jet.value.upper
-
-    def greatest_slopes(self, lower: Array, upper: Array) -> Array:
-        """Bound the partial derivatives over all boxes together, (d,)."""
-        if self.slopes is not None:
-            return self.slopes
-        from pellucid.approximation.enclosures.jets import enclose
-
-        gradient = enclose(
-            self.expression, lower, upper, order=1, arithmetic=self.arithmetic
-        ).gradient
-        return np.max(np.maximum(np.abs(gradient.lower), np.abs(gradient.upper)), axis=0)
 
 
 def bound(
@@ -156,12 +155,15 @@ def check_cells(
     asked = _Target(target, box, arithmetic)
     magnitude = np.maximum(np.abs(box.lower), np.abs(box.upper))
     rounding = cells.rounding(magnitude)
-    reach = _reach(cells, tolerance)
     try:
-        found = _cells_within(cells, box, reach, max_cells)
+        found = _cells_within(cells, box, _reach(cells, _LEAST_PROBABILITY), max_cells)
     except TooManyCells:
         return CellBound(math.inf, rounding, 0, 0.0, "widened cells")
     spread = float(np.ptp(found.values)) + 2 * float(np.max(found.slack))
+    # What the tails add is kept below a small part of the tolerance.
+    wanted = 1e-4 * (tolerance / max(spread, 1.0) if tolerance is not None else 1e-4)
+    reach = _reach(cells, min(max(wanted, _LEAST_PROBABILITY), 1e-3))
+    found = _near(found, reach, box)
     far = _outside(cells, reach)
     extra = rounding + cells.value_error + far * spread
     aim = None if tolerance is None else (tolerance - extra) / (1 + far)
@@ -181,15 +183,20 @@ def check_cells(
     return CellBound(bounded, rounding, len(found.values), excluded, method)
 
 
-def _reach(cells: CellNetwork, tolerance: float | None) -> tuple[Array, Array]:
+def _reach(cells: CellNetwork, probability: float) -> tuple[Array, Array]:
     """Return how far Z is followed on both sides of each axis, (d,) each."""
-    values = np.cumsum(cells.jumps) if len(cells.jumps) else np.zeros(1)
-    spread = float(np.ptp(values)) + 1e-300
-    wanted = 1e-4 * (tolerance if tolerance is not None else 1e-3 * spread) / spread
-    z_low, z_high = cells.law.reach(float(np.clip(wanted, 1e-15, 1e-3)))
+    z_low, z_high = cells.law.reach(probability)
     # Places of steps are known to a few units in the last place.
     slop = np.array([4e-16 * np.max(np.abs(places), initial=0.0) for places in cells.edges])
     return z_low / cells.steepness - slop, z_high / cells.steepness + slop
+
+
+def _near(found: Cells, reach: tuple[Array, Array], box: Box) -> Cells:
+    """Return the cells that meet the box once they are widened."""
+    meets = np.all(found.lower + reach[0] <= box.upper, axis=1)
+    meets &= np.all(found.upper + reach[1] >= box.lower, axis=1)
+    parts = (found.lower, found.upper, found.values, found.slack)
+    return Cells(*(part[meets] for part in parts))
 
 
 def _outside(cells: CellNetwork, reach: tuple[Array, Array]) -> float:
@@ -233,29 +240,49 @@ def _cells_within(cells: CellNetwork, box: Box, reach: tuple[Array, Array], limi
 def _sup_errors(
     asked: _Target, lower: Array, upper: Array, values: Array, slack: Array, aim: float | None
 ) -> Array:
-    """Bound ``sup |value - f|`` over boxes, sharpening only where it matters."""
-    errors = asked.distance(lower, upper, values, order=0) + slack
-    goal = _goal(errors, aim)
-    loose = np.flatnonzero(errors > goal)
-    if len(loose):
-        tight = asked.distance(lower[loose], upper[loose], values[loose], order=1)
-        errors[loose] = np.minimum(errors[loose], tight + slack[loose])
-    for depth in range(1, _DIVISIONS + 1):
-        goal = _goal(errors, aim)
-        loose = np.flatnonzero(errors > goal)
-        parts = 2 ** (lower.shape[1] * depth)
-        if not len(loose) or len(loose) * parts > _MOST_PARTS:
+    """Bound ``sup |value - f|`` over boxes, sharpening only where it matters.
+
+    How far each box must be divided is found with intervals; where balls are asked for, they have
+    the last word on those parts.
+    """
+    errors = asked.fast.distance(lower, upper, values, order=0) + slack
+    depth = np.zeros(len(lower), dtype=np.int64)
+    d = lower.shape[1]
+    hopeful = errors > _goal(errors, aim)
+    for level in range(_DIVISIONS + 1):
+        loose = np.flatnonzero(hopeful & (errors > _goal(errors, aim)))
+        if not len(loose) or len(loose) * 2 ** (d * level) > _MOST_PARTS:
             break
-        fine_lower, fine_upper = _divided(lower[loose], upper[loose], 2**depth)
-        fine = asked.distance(fine_lower, fine_upper, np.repeat(values[loose], parts), order=1)
-        sharper = fine.reshape(-1, parts).max(axis=1) + slack[loose]
-        gained = errors[loose] - sharper
+        sharper = _in_parts(asked.fast, lower[loose], upper[loose], values[loose], level)
+        sharper += slack[loose]
+        with np.errstate(invalid="ignore"):
+            gained = sharper < 0.97 * errors[loose]
+        better = loose[sharper < errors[loose]]
         errors[loose] = np.minimum(errors[loose], sharper)
-        if aim is None and not np.any(gained > 0.01 * errors[loose]):
-            break
-        if aim is not None and np.any(~np.isfinite(errors[loose])) and depth >= 3:
-            break
-    return errors
+        depth[better] = level
+        # Where dividing gains nothing, as across a jump, no more of it will.
+        hopeful[loose] = gained | (level == 0)
+    if asked.fast is asked:
+        return errors
+    # Balls know no monotone pieces: where their range is wider, the parts are made smaller.
+    enough = aim if aim is not None else 1.01 * float(np.max(errors, initial=0.0))
+    reachable = errors <= enough
+    exact = asked.distance(lower, upper, values, order=0) + slack
+    for more in range(5):
+        left = exact > (enough if more else np.where(reachable, enough, errors))
+        left &= reachable | (more == 0)
+        for level in np.unique(depth[left]):
+            part = np.flatnonzero(left & (depth == level))
+            finer = _in_parts(asked, lower[part], upper[part], values[part], int(level) + more)
+            exact[part] = np.minimum(exact[part], finer + slack[part])
+    return exact
+
+
+def _in_parts(asked: _Target, lower: Array, upper: Array, values: Array, level: int) -> Array:
+    """Bound ``sup |value - f|`` over boxes from ``2**level`` parts along each axis, (n,)."""
+    parts = 2 ** (lower.shape[1] * level)
+    fine = _divided(lower, upper, 2**level)
+    return asked.distance(*fine, np.repeat(values, parts), order=1).reshape(-1, parts).max(axis=1)
 
 
 def _goal(errors: Array, aim: float | None) -> float:
@@ -309,7 +336,7 @@ def _mean_shift_bound(
     """Return ``max_B sup_B |F_B - f| + sum_i sup |d_i f| E|Z_i|``."""
     lower = np.clip(found.lower, box.lower, box.upper)
     upper = np.clip(found.upper, box.lower, box.upper)
-    slopes = asked.greatest_slopes(lower, upper)
+    slopes = asked.slopes
     stepped = np.array([len(places) > 0 for places in cells.edges])
     if not np.all(np.isfinite(slopes[stepped])):
         return math.inf

@@ -1,4 +1,4 @@
-"""How far a target ranges over cells: enclosures of a formula, or a Lipschitz constant.
+"""How far a target ranges over cells: enclosures of a formula or table, or a Lipschitz constant.
 
 This is the builders' view; `certificate.cell_check` finds its own.
 """
@@ -6,12 +6,14 @@ This is the builders' view; `certificate.cell_check` finds its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.approximation.box import Box
+from pellucid.approximation.constructions.and_gate import AndGate
 
 Array = NDArray[np.float64]
 _CHUNK = 2**16
@@ -26,10 +28,9 @@ class CellRanges:
     Args:
         target: Expression-backed, table, callable or black box.
         box: Where it may be asked; boxes are cut to it.
-
-    Attributes:
-        lipschitz: Constants by axis that hold everywhere, (d,); ``None`` with a formula.
-        sampled: The constants are guesses from samples, so that nothing is proved by them.
+        lipschitz: Constants by axis where ranges come from them, (d,); ``None`` where the target
+            encloses its range itself.
+        sampled: Something is a guess from samples, so that nothing is proved by the ranges.
     """
 
     target: Any
@@ -40,11 +41,10 @@ class CellRanges:
     @classmethod
     def of(cls, target: Any, box: Box) -> CellRanges:
         """Choose how the ranges of a target are found."""
-        if target.kind == "expression":
-            return cls(target, box, None, sampled=False)
+        if target.kind in ("expression", "table"):
+            return cls(target, box, None, sampled=target.lipschitz is None)
         if target.lipschitz is not None:
-            constants = np.broadcast_to(np.asarray(target.lipschitz, float), (box.dimension,))
-            return cls(target, box, constants.copy(), sampled=False)
+            return cls(target, box, np.array(target.lipschitz, dtype=np.float64), sampled=False)
         return cls(target, box, _sampled_slopes(target, box), sampled=True)
 
     def __call__(self, lower: Array, upper: Array, *, tight: bool = False) -> tuple[Array, Array]:
@@ -68,22 +68,21 @@ class CellRanges:
 
     def _range(self, lower: Array, upper: Array, tight: bool) -> tuple[Array, Array]:
         if self.lipschitz is None:
-            from pellucid.approximation.enclosures import enclose
-
-            jet = enclose(self.target.expression, lower, upper, order=1 if tight else 0)
-            return jet.value.lower, jet.value.upper
+            value = self.target.enclose(lower, upper, order=1 if tight else 0).value
+            # The function that a table was made from differs from its interpolation.
+            slack = 0.0 if self.sampled else self.target.slack
+            return value.lower - slack, value.upper + slack
         # The mid-point is rounded: half a side measured from there, a little more.
         middle = np.clip((lower + upper) / 2, lower, upper)
         reach = np.maximum(upper - middle, middle - lower) @ self.lipschitz
         value = self.target(middle)
         return value - reach, value + reach
 
-    def radius(self, lower: Array, upper: Array, *, tight: bool = False) -> tuple[Array, Array]:
-        """Return the middle of the range over boxes and how far it reaches from there, (n,) each.
+    def middles(self, low: Array, high: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
+        """Return the middles of ranges over boxes and how far they reach from there, (n,) each.
 
         Where no bound was found the middle is the target's value in the middle of the box.
         """
-        low, high = self(lower, upper, tight=tight)
         found = np.isfinite(low) & np.isfinite(high)
         with np.errstate(invalid="ignore", over="ignore"):
             middle = low + (high - low) / 2
@@ -94,31 +93,71 @@ class CellRanges:
             reach[~found] = np.inf
         return middle, reach
 
+    @cached_property
+    def spread(self) -> float:
+        """How far the target ranges over the whole box: enclosed, or seen where it is infinite."""
+        low, high = self(np.array([self.box.lower]), np.array([self.box.upper]), tight=True)
+        if np.isfinite(high[0] - low[0]):
+            return float(high[0] - low[0])
+        count = _SAMPLES[self.box.dimension]
+        seen = np.asarray(self.target(self.box.grid(count)))
+        return float(np.ptp(seen[np.isfinite(seen)]))
+
     def slope_bounds(self) -> Array:
         """Return constants that bound the partial derivatives on the whole box (d,), or infinity.
 
-        Of a formula they are enclosed on 4096 boxes, which overestimates them a little.
+        Guesses from samples where :attr:`sampled`.
         """
         if self.lipschitz is not None:
             return self.lipschitz
-        from pellucid.approximation.enclosures import enclose
-
-        d = self.box.dimension
-        count = round(4096 ** (1 / d))
-        ends = [
-            np.linspace(low, high, count + 1)
-            for low, high in zip(self.box.lower, self.box.upper, strict=True)
-        ]
-        lower = np.stack([m.ravel() for m in np.meshgrid(*(e[:-1] for e in ends))], axis=1)
-        upper = np.stack([m.ravel() for m in np.meshgrid(*(e[1:] for e in ends))], axis=1)
-        gradient = enclose(self.target.expression, lower, upper, order=1).gradient
-        return np.maximum(np.abs(gradient.lower), np.abs(gradient.upper)).max(axis=0)
+        if self.target.lipschitz is None:
+            return _sampled_slopes(self.target, self.box)
+        return np.array(self.target.lipschitz, dtype=np.float64)
 
     def slopes(self) -> Array:
         """Return typical greatest slopes by axis (d,), only to choose the shape of cells."""
         if self.lipschitz is not None:
             return self.lipschitz
         return _sampled_slopes(self.target, self.box)
+
+
+def widened(
+    ranges: CellRanges,
+    lower: Array,
+    upper: Array,
+    steepness: Array,
+    tolerance: float,
+    gate: AndGate,
+) -> tuple[Array, Array, float]:
+    """Bound the error of cells by the target's range over them, widened by the shift Z.
+
+    The cell at ``x - Z`` has x in itself, widened by the reach of Z, but for a small probability.
+
+    Args:
+        ranges: Of the target.
+        lower: Lower corners, (n, d).
+        upper: Upper corners, (n, d).
+        steepness: w, (d,) or one for each cell (n, d).
+        tolerance: Ranges are sharpened where they exceed it, but not by much.
+        gate: The AND neuron.
+
+    Returns:
+        The middle of each range (n,), how far it reaches from there (n,), and what the tails of Z
+        may add.
+    """
+    probability = 1e-4 * tolerance / max(1.0, ranges.spread)
+    z_low, z_high = gate.tails(min(max(probability, 1e-16), 0.1))
+    wide = lower + z_low / steepness, upper + z_high / steepness
+    low, high = ranges(*wide)
+    with np.errstate(invalid="ignore"):
+        off = (high - low) / 2
+        loose = (off > tolerance) & (off < 8 * tolerance) | ~np.isfinite(off)
+    if loose.any():
+        low[loose], high[loose] = ranges(wide[0][loose], wide[1][loose], tight=True)
+    values, errors = ranges.middles(low, high, lower, upper)
+    # The cell far away is off by the range of all values, and of the target.
+    tail = 2 * ranges.box.dimension * max(probability, 1e-16) * (ranges.spread + 2 * tolerance)
+    return values, errors, tail
 
 
 def _sampled_slopes(target: Any, box: Box) -> Array:

@@ -20,7 +20,7 @@ from pellucid._checks import UsageError, check_integer, check_number
 from pellucid.approximation.box import Box
 from pellucid.approximation.constructions import Construction, NotApplicable
 from pellucid.approximation.constructions.and_gate import AndGate
-from pellucid.approximation.constructions.cell_ranges import CellRanges
+from pellucid.approximation.constructions.cell_ranges import CellRanges, widened
 from pellucid.approximation.network import (
     NeuronGroup,
     SigmoidLayer,
@@ -29,11 +29,11 @@ from pellucid.approximation.network import (
 )
 
 Array = NDArray[np.float64]
-#: Steepness times side of a cell. The steps then cost 2 C / 1024, 0.2 percent, of the tolerance a
-#: axis; less would save no cell on grids below 500 cells a side, and steeper steps lose digits.
-STEEPNESS_TIMES_SIDE = 1024.0
+#: Steepness times side of a cell. The steps then take 2 C / 4096, 0.05 percent, of the tolerance,
+#: which costs less than a cell a side on most grids; much steeper steps would lose digits.
+STEEPNESS_TIMES_SIDE = 4096.0
 #: Cell values keep this many binary digits, so that their mixed differences are exact.
-_VALUE_BITS = 44
+VALUE_BITS = 44
 
 
 def rounded_values(values: Array) -> Array:
@@ -41,7 +41,7 @@ def rounded_values(values: Array) -> Array:
     greatest = float(np.max(np.abs(values), initial=0.0))
     if greatest == 0.0:
         return np.array(values, dtype=np.float64)
-    unit = math.ldexp(1.0, math.frexp(greatest)[1] - _VALUE_BITS)
+    unit = math.ldexp(1.0, math.frexp(greatest)[1] - VALUE_BITS)
     return np.round(np.asarray(values) / unit) * unit
 
 
@@ -263,40 +263,8 @@ def _worst(
     """Return the greatest radius over widened cells, tails added, and the middles of the ranges."""
     _, lower, upper = _cells(ranges.box, counts)
     steepness = sharpness * counts / ranges.box.sides
-    middle, radius, tail = widened_radius(ranges, lower, upper, steepness, tolerance, gate)
+    middle, radius, tail = widened(ranges, lower, upper, steepness, tolerance, gate)
     return float(radius.max()) + tail, middle
-
-
-def widened_radius(
-    ranges: CellRanges,
-    lower: Array,
-    upper: Array,
-    steepness: Array,
-    tolerance: float,
-    gate: AndGate,
-) -> tuple[Array, Array, float]:
-    """Bound the error of cells by the target's range over them, widened by the shift Z.
-
-    The cell at ``x - Z`` has x in itself, widened by the reach of Z, but for a small probability.
-
-    Returns:
-        The middle of each range (n,), how far it reaches (n,), and what the tails of Z may add.
-    """
-    probability = 1e-4 * tolerance
-    for _ in range(2):
-        z_low, z_high = gate.tails(min(max(probability, 1e-16), 0.1))
-        below, above = z_low / steepness, z_high / steepness
-        middle, radius = ranges.radius(lower + below, upper + above)
-        loose = radius > tolerance
-        if loose.any():
-            part = ranges.radius(lower[loose] + below, upper[loose] + above, tight=True)
-            middle[loose], radius[loose] = part
-        spread = float(np.ptp(middle)) + 2 * float(np.max(radius))
-        if not math.isfinite(spread) or spread < 20.0:
-            break
-        probability /= spread
-    tail = 2 * len(steepness) * probability * spread if math.isfinite(spread) else 0.0
-    return middle, radius, tail
 
 
 def _fit_to_ranges(

@@ -127,6 +127,11 @@ def asin(ball: arb) -> arb:
     return low.asin().union(high.asin())
 
 
+def tan(ball: arb) -> arb:
+    """Return the tangent; a finite answer of Arb means that no pole is inside."""
+    return increasing(ball, arb.tan) if ball.tan().is_finite() else EVERYTHING
+
+
 def direction(ball: arb, rest: arb) -> arb:
     """Return x/sqrt(x**2 + r**2): rises with x, and its size falls with abs(r)."""
     near, far = rest.abs_lower(), rest.abs_upper()

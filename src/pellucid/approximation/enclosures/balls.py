@@ -40,6 +40,7 @@ from pellucid.approximation.enclosures.ball_functions import (
     sigmoid_slope,
     sqrt,
     square,
+    tan,
     union_or_everything,
 )
 
@@ -342,7 +343,7 @@ class Balls:
 
     def tan(self) -> Self:
         """Return the tangent; everything where a pole may be inside."""
-        return self._each(lambda ball: known(ball.tan()))
+        return self._each(tan)
 
     def tanh(self) -> Self:
         """Return the hyperbolic tangent."""
@@ -354,7 +355,7 @@ class Balls:
 
     def cosh(self) -> Self:
         """Return the hyperbolic cosine."""
-        return self._each(lambda ball: known(ball.cosh()))
+        return self._each(lambda ball: known(increasing(absolute(ball), arb.cosh)))
 
     def atan(self) -> Self:
         """Return the arc tangent."""

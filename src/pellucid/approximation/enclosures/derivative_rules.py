@@ -51,18 +51,31 @@ def apply(node: Node, arguments: list[Any], columns: list[Enclosure], order: int
     rule = _RULES.get(node.operation)
     if rule is not None:
         return rule(node, arguments, order)
-    return _chain(arguments[0], *_UNARY[node.operation](arguments[0].value, order), order)
+    u = arguments[0]
+    broken = _BROKEN[node.operation](u.value) if order and node.operation in _BROKEN else False
+    return _chain(u, *_UNARY[node.operation](u.value, order), order, broken)
 
 
-def _chain(part: Part, value: Enclosure, slope: Any, curvature: Any, order: int) -> Part:
-    """Return f(u): f' u_i, and f'' u_i u_j + f' u_ij; the derivatives are computed if needed."""
+def _chain(
+    part: Part,
+    value: Enclosure,
+    slope: Callable[[], Enclosure],
+    curvature: Callable[[], Enclosure],
+    order: int,
+    broken: Any = False,
+) -> Part:
+    """Return f(u): f' u_i, and f'' u_i u_j + f' u_ij; the derivatives are computed if needed.
+
+    Where a pole or a gap of the domain may be inside (``broken``), they are taken as unbounded, for
+    the mean value theorem does not reach across.
+    """
     if order == 0 or not part.first:
         return Part(value, {}, {})
-    slope = slope()
+    slope = _cut(slope(), broken)
     first = {i: slope * entry for i, entry in part.first.items()}
     if order == 1:
         return Part(value, first, {})
-    curvature = curvature()
+    curvature = _cut(curvature(), broken)
     second = {pair: slope * entry for pair, entry in part.second.items()}
     if curvature is not None:
         for i, a in part.first.items():
@@ -70,6 +83,12 @@ def _chain(part: Part, value: Enclosure, slope: Any, curvature: Any, order: int)
                 if i <= j:
                     _accumulate(second, (i, j), curvature * (a.square() if i == j else a * b))
     return Part(value, first, second)
+
+
+def _cut(derivative: Enclosure, broken: Any) -> Enclosure:
+    if derivative is None or not np.any(broken):
+        return derivative
+    return type(derivative).everything((1,)).choose(broken, derivative)
 
 
 def _accumulate(entries: dict[Any, Enclosure], key: Any, entry: Enclosure) -> None:
@@ -212,6 +231,16 @@ _UNARY: dict[str, Callable[[Enclosure, int], _Unary]] = {
 }
 
 
+#: Where a function may have a pole or a gap inside its argument.
+_BROKEN: dict[str, Callable[[Enclosure], Any]] = {
+    "tan": lambda u: ~u.tan().is_bounded,
+    "log": lambda u: u.lower < 0,
+    "sqrt": lambda u: u.lower < 0,
+    "asin": lambda u: (u.lower < -1) | (u.upper > 1),
+    "acos": lambda u: (u.lower < -1) | (u.upper > 1),
+}
+
+
 # Rules of several arguments.
 
 
@@ -265,6 +294,7 @@ def _divide(node: Node, arguments: list[Part], order: int) -> Part:
         lambda: -b.value.square().reciprocal(),
         lambda: b.value.power(Fraction(-3)) * 2.0,
         order,
+        bool(order) and (b.value.lower < 0) & (b.value.upper > 0),
     )
     return _multiply(node, [a, part], order)
 
@@ -280,12 +310,16 @@ def _power(node: Node, arguments: list[Part], order: int) -> Part:
         power = u.value.power(exponent)
         return power if factor == 1 else power * type(u.value).constant(factor)
 
+    broken: Any = False
+    if order and (p < 0 or p.denominator > 1):
+        broken = (u.value.lower < 0) & ((p.denominator > 1) | (u.value.upper > 0))
     return _chain(
         u,
         u.value.power(p),
         lambda: scaled(p, p - 1) if p else type(u.value).zeros((1,)),
         lambda: scaled(p * (p - 1), p - 2),
         order,
+        broken,
     )
 
 
@@ -295,6 +329,7 @@ def _general_power(node: Node, arguments: list[Part], order: int) -> Part:
     value = u.value.general_power(v.value)
     if order == 0:
         return Part(value, {}, {})
+    broken = (u.value.lower < 0) | ((u.value.lower <= 0) & (v.value.lower <= 0))
     if not v.first:
         less = v.value - 1.0
         return _chain(
@@ -303,10 +338,11 @@ def _general_power(node: Node, arguments: list[Part], order: int) -> Part:
             lambda: u.value.general_power(less) * v.value,
             lambda: u.value.general_power(less - 1.0) * (v.value * less),
             order,
+            broken,
         )
-    logarithm = _chain(u, *_log(u.value, order), order)
+    logarithm = _chain(u, *_log(u.value, order), order, broken)
     exponent = _multiply(node, [v, logarithm], order)
-    return _chain(exponent, value, lambda: value, lambda: value, order)
+    return _chain(exponent, value, lambda: value, lambda: value, order, broken)
 
 
 def _norm(node: Node, arguments: list[Part], order: int) -> Part:

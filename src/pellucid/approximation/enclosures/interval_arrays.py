@@ -202,11 +202,11 @@ class IntervalArray:
 
     def reciprocal(self) -> Self:
         """Return 1/x; unbounded on the side of a 0 at an end, everything with a 0 inside."""
-        with np.errstate(divide="ignore", over="ignore"):
-            lower, upper = 1.0 / self.upper, 1.0 / self.lower
-        lower = lower - (np.abs(lower) * EPSILON + SUBNORMAL)
-        upper = upper + (np.abs(upper) * EPSILON + SUBNORMAL)
         low, high = self.lower, self.upper
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            lower, upper = 1.0 / high, 1.0 / low
+            lower = lower - (np.abs(lower) * EPSILON + SUBNORMAL)
+            upper = upper + (np.abs(upper) * EPSILON + SUBNORMAL)
         lower = np.where(low >= 0, np.maximum(lower, 0.0), lower)
         upper = np.where(high <= 0, np.minimum(upper, 0.0), upper)
         touches = (low <= 0) & (high >= 0)

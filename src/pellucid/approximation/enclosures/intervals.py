@@ -32,6 +32,7 @@ from pellucid.approximation.enclosures.interval_arrays import IntervalArray
 from pellucid.approximation.enclosures.rounding import (
     ELEMENTARY_ULPS,
     EPSILON,
+    LARGEST,
     down,
     reduced,
     sign_kept,
@@ -80,7 +81,8 @@ class Intervals(IntervalArray):
                 if rounded:
                     # x**(p(1+eps)) = x**p * x**(p eps), and |x**h - 1| <= 2 |h log x| when small.
                     logarithm = np.log(np.where((base > 0) & (base < np.inf), base, 1.0))
-                    value = value + side * value * (2 * rounded * np.abs(logarithm))
+                    bounded = np.minimum(value, LARGEST)
+                    value = value + side * bounded * (2 * rounded * np.abs(logarithm))
             ends.append(widen(value, 2 * ELEMENTARY_ULPS))
         lower = np.maximum(np.where(inside[0] == 0, 0.0, ends[0]), 0.0)
         upper = np.where(inside[1] == 0, 0.0, ends[1])

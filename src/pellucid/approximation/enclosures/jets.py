@@ -178,9 +178,10 @@ def _monotone(
     """Intersect with the values on the two faces between which the formula rises."""
     low, high = [], []
     for i in range(lower.shape[1]):
-        rises = falls = np.ones(len(lower), dtype=bool)
+        rises, falls = np.ones(len(lower), dtype=bool), np.zeros(len(lower), dtype=bool)
         if i in first:
-            rises, falls = first[i].lower >= 0, first[i].upper <= 0
+            rises = first[i].lower >= 0
+            falls = (first[i].upper <= 0) & ~rises
         low.append(
             np.stack(
                 [
