@@ -9,7 +9,19 @@ import argparse
 import re
 from pathlib import Path
 
-from pellucid.cli import compact, data, doctor, evaluate, explain, fit, report, study
+from pellucid.cli import (
+    bump,
+    compact,
+    data,
+    doctor,
+    evaluate,
+    explain,
+    fit,
+    report,
+    study,
+    tile,
+    tower,
+)
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 PARSERS = {
@@ -18,6 +30,9 @@ PARSERS = {
     "explain": explain.build_parser,
     "study": study.build_parser,
     "compact": compact.build_parser,
+    "bump": bump.build_parser,
+    "tower": tower.build_parser,
+    "tile": tile.build_parser,
     "report": report.build_parser,
     "data check": data.build_parser,
     "doctor": doctor.build_parser,

@@ -22,7 +22,12 @@ COMMANDS = {
     "explain": ("pellucid.cli.explain", "say why a trained tree answers as it does"),
     "study": ("pellucid.cli.study", "compare penalties over several seeds, with a verdict"),
     "compact": ("pellucid.cli.compact", "remove the dead units of a study's network for good"),
-    "report": ("pellucid.cli.report", "write the report of a trained tree again"),
+    "approximate": ("pellucid.cli.approximate", "write a sigmoid network with a proved error bound"),
+    "verify": ("pellucid.cli.verify", "prove the bound of such a network again"),
+    "bump": ("pellucid.cli.bump", "write down two sigmoids that make a bump"),
+    "tower": ("pellucid.cli.tower", "write down five sigmoids that make a tower"),
+    "tile": ("pellucid.cli.tile", "cover a box with towers, and see the holes they leave"),
+    "report": ("pellucid.cli.report", "write the report of a run, study or network again"),
     "data": ("pellucid.cli.data", "look at a folder of images: `pellucid data check DIR`"),
     "doctor": ("pellucid.cli.doctor", "say what this machine has and what is missing"),
 }
@@ -32,6 +37,7 @@ examples:
   pellucid fit photos/ -o runs/photos
   pellucid explain runs/photos photo.jpg
   pellucid study photos/ --arms none,l1,l2
+  pellucid approximate "sin(6*x)*cos(4*y)" --box 0 1 0 1 --tolerance 0.01
   pellucid doctor
 """
 _BUG = (
@@ -124,7 +130,7 @@ def _run(given: list[str]) -> int:
 
 
 def _help() -> str:
-    listed = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items())
+    listed = "\n".join(f"  {name:<13}{summary}" for name, (_, summary) in COMMANDS.items())
     return (
         "usage: pellucid COMMAND [options]\n\n"
         "Neural networks that a person can read.\n\n"

@@ -1,0 +1,399 @@
+"""The fewest sigmoids a structure needs: counts along each direction, searched from below.
+
+A :class:`Structure` says which directions the first layer reads and what each second-layer neuron
+is to compute; how many first-layer sigmoids that takes is found by trying.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..box import Box
+from .exchange import Samples, exchange, sample
+from .minimax import Draft, correct
+from .products import Unit
+from .sigmoid_basis import (
+    curvature_density,
+    dictionary,
+    graded_knots,
+    kink_density,
+    monotone_pieces,
+    uniform_knots,
+)
+
+Floats = NDArray[np.float64]
+MARGIN = 0.9
+"""Share of the tolerance that the fit may use; the certificate has the rest to be quick."""
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What the network computes before it is said with how many sigmoids.
+
+    Attributes:
+        name: In words, for the report.
+        directions: Shape (K, d), each scaled so that ``direction · x`` spans [-1, 1] or less.
+        units: Second layer; empty for one hidden layer.
+        constant: Output bias that goes with the units.
+        profiles: One function per direction, sampled on ``PROFILE`` (shape (201,)), whose curvature
+            says where knots are wanted; empty where none is known.
+    """
+
+    name: str
+    directions: Floats
+    units: tuple[Unit, ...] = ()
+    constant: float = 0.0
+    profiles: tuple[Floats, ...] = ()
+
+
+PROFILE = np.linspace(-1, 1, 401)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The outcome of a search: a draft, its scaled error, how its knots were set."""
+
+    draft: Draft
+    error: float
+    knots: str
+    structure: Structure
+
+
+def search(
+    structure: Structure,
+    samples: Samples,
+    *,
+    fewer_than: int,
+    deadline: float,
+    free: bool = True,
+) -> Found | None:
+    """Find the fewest first-layer sigmoids with which a structure meets the tolerance.
+
+    Args:
+        structure: What to compute.
+        samples: Target on points; may gain points.
+        fewer_than: Give up at this many hidden neurons.
+        deadline: ``time.monotonic()`` at which to stop.
+        free: Whether knots may leave their rule where that saves sigmoids.
+
+    Returns:
+        The smallest draft within the tolerance; the best one met where none is; ``None`` where
+        not even one was fitted.
+    """
+    attempts: dict[tuple[int, ...], Found] = {}
+    goal = MARGIN * samples.tolerance
+    room = fewer_than - 1 - len(structure.units)
+
+    def attempt(counts: tuple[int, ...]) -> Found:
+        if counts not in attempts:
+            attempts[counts] = _fit(structure, samples, counts, goal, deadline, free)
+        return attempts[counts]
+
+    counts = guess_counts(structure, samples, room)
+    if sum(counts) > room or time.monotonic() > deadline:
+        return None
+    found = attempt(counts)
+    while found.error > goal and sum(counts) < room and time.monotonic() < deadline:
+        # A large shortfall asks for several at once; the way back is tried below.
+        jump = 1 + int(0.12 * sum(counts) * (found.error > 4 * goal))
+        options = [
+            tuple(count + jump * (axis == k) for axis, count in enumerate(counts))
+            for k in range(len(counts))
+        ]
+        options = [option for option in options if sum(option) <= room]
+        if not options:
+            break
+        counts = min(options, key=lambda option: attempt(option).error)
+        found = attempt(counts)
+    step = max(1, max(counts) // 4) if found.error <= goal else 0
+    while step and time.monotonic() < deadline:
+        for axis in np.argsort([-count for count in counts]):
+            smaller = tuple(count - step * (k == axis) for k, count in enumerate(counts))
+            if min(smaller) < 1 or time.monotonic() > deadline:
+                continue
+            if attempt(smaller).error <= goal:
+                counts = smaller
+                break
+        else:
+            step //= 2
+    fitting = [one for one in attempts.values() if one.error <= goal]
+    if fitting:
+        return min(fitting, key=lambda one: (one.draft.neurons, one.error))
+    return min(attempts.values(), key=lambda one: one.error)
+
+
+def search_sum(
+    structure: Structure, samples: Samples, *, fewer_than: int, deadline: float
+) -> Found | None:
+    """Find the fewest sigmoids for a sum of functions of one variable each.
+
+    The variables being independent, the largest error of the sum is the sum of the largest errors
+    (up to their signs), so each summand has its own table from count to error, and the counts are
+    chosen to hold the tolerance together.
+
+    Args:
+        structure: Its profiles are the summands, up to constants.
+        samples: The target.
+        fewer_than: Give up at this many hidden neurons.
+        deadline: ``time.monotonic()`` at which to stop.
+    """
+    kinds = len(structure.directions)
+    goal = MARGIN * samples.tolerance
+    tables: list[dict[int, Found]] = []
+    parts = []
+    for axis in range(kinds):
+        part = _summand(samples, structure.directions[axis])
+        own = Structure("one summand", np.eye(1), profiles=(part(PROFILE[:, None]),))
+        share = deadline - (deadline - time.monotonic()) * (1 - 1 / (kinds - axis))
+        table: dict[int, Found] = {}
+        counts = guess_counts(own, part, fewer_than)[0]
+        # Below the guess as well: a coarse summand leaves more of the tolerance to the others.
+        counts = max(1, counts - 1)
+        while counts < fewer_than and time.monotonic() < share:
+            table[counts] = _fit(own, part, (counts,), 0.12 * goal / part.scale, share, True)
+            error = table[counts].error * part.scale
+            if error < goal / (2 * kinds):
+                break
+            counts += 1 + int(0.12 * counts * (error > 4 * goal))
+        if not table:
+            return None
+        tables.append(table)
+        parts.append(part)
+    best: tuple[int, float, tuple[int, ...]] | None = None
+    for counts in itertools.product(*tables):
+        error = sum(
+            table[count].error * part.scale
+            for table, count, part in zip(tables, counts, parts, strict=True)
+        )
+        key = (sum(counts) if error <= goal else 10**9, error, counts)
+        best = key if best is None else min(best, key)
+    assert best is not None
+    drafts = [table[count].draft for table, count in zip(tables, best[2], strict=True)]
+    merged = Draft(
+        structure.directions,
+        np.repeat(np.arange(kinds), best[2]),
+        np.concatenate([draft.knots for draft in drafts]),
+        np.concatenate([draft.steepness for draft in drafts]),
+        None,
+        np.zeros(0),
+        np.concatenate([d.output * p.scale for d, p in zip(drafts, parts, strict=True)]),
+        sum(d.constant * p.scale + p.center for d, p in zip(drafts, parts, strict=True)),
+    )
+    if merged.neurons >= fewer_than:
+        return None
+    # The middle of the errors at few points sets the constant that the summands share.
+    residual = merged(samples.check_points) - samples.check_values
+    merged = replace(merged, constant=merged.constant - float(residual.max() + residual.min()) / 2)
+    free = any(t[c].knots == "free" for t, c in zip(tables, best[2], strict=True))
+    return Found(merged, samples.error(merged), "free" if free else "tied", structure)
+
+
+def _summand(samples: Samples, direction: Floats) -> Samples:
+    """Return the samples of one summand along an axis, through the middle of the box."""
+    axis = int(np.argmax(np.abs(direction)))
+
+    def values(points: Floats) -> Floats:
+        line = np.zeros((len(points), len(direction)))
+        line[:, axis] = points[:, 0]
+        return samples(line)
+
+    return sample(values, Box((-1.0,), (1.0,)), tolerance=samples.tolerance)
+
+
+def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int, ...]:
+    """Guess counts from linear fits alone: the fewest along one direction, the others plentiful."""
+    kinds = len(structure.directions)
+    size = math.prod(len(axis) for axis in samples.axes)
+    keep = np.arange(0, size, 1 + size // 2000)
+    points, values = samples.points[keep], samples.values[keep]
+    along = [points @ row for row in structure.directions]
+    plenty = [dictionary(u, *uniform_knots(14, sharpness=2, overhang=0.2)) for u in along]
+    counts = []
+    for k in range(kinds):
+        others = [np.ones((len(points), 1)), *(plenty[j] for j in range(kinds) if j != k)]
+        count = 1
+        if structure.profiles and not structure.units:
+            pieces = len(monotone_pieces(structure.profiles[k], PROFILE)[0])
+            count = max(1, pieces - 1)
+        while count < max(1, room):
+            best = math.inf
+            for sharpness, overhang in ((1.2, 0.6), (2.0, 0.1), (3.5, -0.25)):
+                own = dictionary(
+                    along[k], *uniform_knots(count, sharpness=sharpness, overhang=overhang)
+                )
+                best = min(best, _shortfall(structure, np.hstack([*others, own]), values, keep))
+            # With one direction every attempt is cheap: better to start low.
+            if best < (100 if kinds == 1 else 6) * samples.tolerance:
+                break
+            count += 1 + count // 6
+        counts.append(count)
+    while sum(counts) > max(room, kinds):
+        counts[int(np.argmax(counts))] -= 1
+    return tuple(counts)
+
+
+def _shortfall(
+    structure: Structure, basis: Floats, values: Floats, keep: NDArray[np.int64]
+) -> float:
+    """Return the root mean square error of linear fits, in units of the scaled target."""
+    if not structure.units:
+        weights = np.linalg.lstsq(basis, values, rcond=1e-9)[0]
+        return float(np.abs(basis @ weights - values).max()) / 2
+    total = 0.0
+    for unit in structure.units:
+        importance, wanted = unit.importance[keep], unit.wanted[keep]
+        weights = np.linalg.lstsq(basis * importance[:, None], wanted * importance, rcond=1e-9)[0]
+        slope = np.exp(-np.abs(wanted)) * abs(unit.output) * 0.5
+        total = max(total, float((slope * np.abs(basis @ weights - wanted)).max()))
+    return total / 2
+
+
+def _starts(
+    structure: Structure, counts: tuple[int, ...], tolerance: float
+) -> Iterator[list[tuple[Floats, Floats]]]:
+    """Yield first layers by rule: uniform, one sigmoid a monotone piece, by curvature, by kinks."""
+    if structure.profiles:
+        pieces = [monotone_pieces(profile, PROFILE) for profile in structure.profiles]
+        if all(
+            len(p[0]) > 2 and 0 <= n - len(p[0]) <= 2 for p, n in zip(pieces, counts, strict=True)
+        ):
+            yield [_extend(p, n) for p, n in zip(pieces, counts, strict=True)]
+    flat = counts == (1,) * len(counts)
+    for sharpness in (0.05, 1.2, 2.5, 4.5) if flat else (1.2, 2.5, 4.5):
+        for overhang in (0.0,) if flat else (-0.3, 0.15):
+            yield [uniform_knots(n, sharpness=sharpness, overhang=overhang) for n in counts]
+    if not structure.profiles or flat:
+        return
+    by_rule = [
+        [curvature_density(profile, PROFILE, power=power) for profile in structure.profiles]
+        for power in (0.45, 0.75)
+    ]
+    for width in (0.3 * tolerance, 3 * tolerance):
+        kinks = [kink_density(profile, PROFILE, width=width) for profile in structure.profiles]
+        if any(one is not None for one in kinks):
+            even = np.ones(len(PROFILE))
+            by_rule.append([even if one is None else one for one in kinks])
+    for densities in by_rule:
+        for sharpness in (1.5, 3.0):
+            yield [
+                graded_knots(density, PROFILE, n, sharpness=sharpness)
+                for density, n in zip(densities, counts, strict=True)
+            ]
+
+
+def _extend(pieces: tuple[Floats, Floats], count: int) -> tuple[Floats, Floats]:
+    """Add up to two knots outside the first and the last."""
+    knots, steepness = pieces
+    if count > len(knots):
+        knots = np.append(knots, 2 * knots[-1] - knots[-2])
+        steepness = np.append(steepness, steepness[-1])
+    if count > len(knots):
+        knots = np.insert(knots, 0, 2 * knots[0] - knots[1])
+        steepness = np.insert(steepness, 0, steepness[0])
+    return knots, steepness
+
+
+def write_down(
+    structure: Structure, samples: Samples, layers: list[tuple[Floats, Floats]]
+) -> Draft:
+    """Write a structure down over a given first layer, by linear least squares alone."""
+    along = np.repeat(np.arange(len(layers)), [len(knots) for knots, _ in layers])
+    knots = np.concatenate([one[0] for one in layers])
+    steepness = np.concatenate([one[1] for one in layers])
+    size = math.prod(len(axis) for axis in samples.axes)
+    points = samples.points[:size]
+    coordinates = (points @ structure.directions.T)[:, along]
+    basis = np.hstack(
+        [
+            np.ones((size, 1)),
+            1 / (1 + np.exp(np.clip(-steepness * (coordinates - knots), -700, 700))),
+        ]
+    )
+    Draft(
+        structure.directions, along, knots, steepness, None, np.zeros(0), np.zeros(len(knots)), 0.0
+    )
+    if not structure.units:
+        weights = np.linalg.lstsq(basis, samples.values[:size], rcond=1e-10)[0]
+        return Draft(
+            structure.directions,
+            along,
+            knots,
+            steepness,
+            None,
+            np.zeros(0),
+            weights[1:],
+            float(weights[0]),
+        )
+    rows = []
+    for unit in structure.units:
+        system = basis * unit.importance[:, None]
+        rows.append(np.linalg.lstsq(system, unit.wanted * unit.importance, rcond=1e-6)[0])
+    matrix = np.array(rows)
+    return Draft(
+        structure.directions,
+        along,
+        knots,
+        steepness,
+        matrix[:, 1:],
+        matrix[:, 0],
+        np.array([unit.output for unit in structure.units]),
+        structure.constant,
+        tuple(unit.role for unit in structure.units),
+    )
+
+
+def _fit(
+    structure: Structure,
+    samples: Samples,
+    counts: tuple[int, ...],
+    goal: float,
+    deadline: float,
+    free: bool,
+) -> Found:
+    """Fit with given counts: a few starts by rule, the promising ones corrected further."""
+    points, values = samples.points, samples.values
+    drafts = []
+    for layers in _starts(structure, counts, samples.tolerance):
+        draft = write_down(structure, samples, layers)
+        short = correct(
+            draft,
+            points,
+            values,
+            iterations=8 if structure.units else 3,
+            settle=99,
+            goal=goal * 0.9,
+        )
+        drafts.append((short[1], short[0]))
+        if short[1] <= goal * 0.9 or time.monotonic() > deadline:
+            break
+    drafts.sort(key=lambda one: one[0])
+    best = Found(drafts[0][1], samples.error(drafts[0][1]), "tied", structure)
+    for knots in ("tied", "free") if free else ("tied",):
+        for error, draft in drafts[:3]:
+            if best.error <= goal or time.monotonic() > deadline:
+                return best
+            draft, error = correct(
+                draft,
+                points,
+                values,
+                knots=knots,
+                goal=goal * 0.9,
+                iterations=90,
+                deadline=deadline,
+            )
+            if error <= 1.3 * goal:
+                draft, error = exchange(draft, samples, knots=knots, goal=goal, deadline=deadline)
+            else:
+                error = samples.error(draft)
+            if error < best.error:
+                best = Found(draft, error, knots, structure)
+        if knots == "tied" and best.error > 30 * goal:
+            break
+    return best
