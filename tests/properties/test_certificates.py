@@ -53,7 +53,8 @@ def mutated(network, place, factor, exponent, scale):
     else:
         chosen[entry] += (factor or 1.0) * step
     hidden = tuple(
-        SigmoidLayer(weight, bias) for weight, bias in zip(arrays[:-2:2], arrays[1:-2:2])
+        SigmoidLayer(weight, bias)
+        for weight, bias in zip(arrays[:-2:2], arrays[1:-2:2], strict=True)
     )
     return SigmoidNetwork(hidden, arrays[-2], float(arrays[-1][0]), scheme="mutated")
 

@@ -1,4 +1,4 @@
-"""The sup error of a network, slowly: equal boxes, mean value form, scalar arb, one box at a time."""
+"""The sup error of a network, slowly: equal boxes, mean value form, scalar arb, one by one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ class Dual:
 
     def __add__(self, other):
         return Dual(
-            self.value + other.value, [a + b for a, b in zip(self.gradient, other.gradient)]
+            self.value + other.value,
+            [a + b for a, b in zip(self.gradient, other.gradient, strict=True)],
         )
 
     def __sub__(self, other):
         return Dual(
-            self.value - other.value, [a - b for a, b in zip(self.gradient, other.gradient)]
+            self.value - other.value,
+            [a - b for a, b in zip(self.gradient, other.gradient, strict=True)],
         )
 
     def __mul__(self, other):
-        parts = zip(self.gradient, other.gradient)
+        parts = zip(self.gradient, other.gradient, strict=True)
         return Dual(self.value * other.value, [a * other.value + self.value * b for a, b in parts])
 
     def apply(self, value, slope):
@@ -57,14 +59,14 @@ def network_value(network, x):
     values = x
     for layer in network.hidden:
         following = []
-        for row, bias in zip(np.asarray(layer.weight), layer.bias):
+        for row, bias in zip(np.asarray(layer.weight), layer.bias, strict=True):
             total = constant(float(bias), dimension)
-            for weight, value in zip(row, values):
+            for weight, value in zip(row, values, strict=True):
                 total = total + constant(float(weight), dimension) * value
             following.append(sigmoid(total))
         values = following
     total = constant(network.output_bias, dimension)
-    for weight, value in zip(network.output_weight, values):
+    for weight, value in zip(network.output_weight, values, strict=True):
         total = total + constant(float(weight), dimension) * value
     return total
 
@@ -76,7 +78,7 @@ def naive_bound(function, network, lower, upper, parts):
     for cell in itertools.product(range(parts), repeat=dimension):
         ends = [
             (low + (high - low) * i / parts, low + (high - low) * (i + 1) / parts)
-            for i, low, high in zip(cell, lower, upper)
+            for i, low, high in zip(cell, lower, upper, strict=True)
         ]
         boxes = [flint.arb(a).union(flint.arb(b)) for a, b in ends]
         middles = [(a + b) / 2 for a, b in ends]
@@ -89,7 +91,7 @@ def naive_bound(function, network, lower, upper, parts):
         center = error([flint.arb(m) for m in middles]).value
         slopes = error(boxes).gradient
         total = center
-        for slope, box, middle in zip(slopes, boxes, middles):
+        for slope, box, middle in zip(slopes, boxes, middles, strict=True):
             total = total + slope * (box - middle)
         worst = max(worst, float(total.abs_upper()) * (1 + 1e-15))
     return worst

@@ -33,7 +33,10 @@ def spectral(function, low, high, neurons, steepness):
 def separable(terms, neurons, steepness, h=0.02, constant=0.0):
     """Return a network for ``sum u(x) v(y)`` on the unit square, four sigmoids a product."""
     fits = [
-        [one_variable(part, 0.0, 1.0, n, w) for part, n, w in zip(term, neurons, steepness)]
+        [
+            one_variable(part, 0.0, 1.0, n, w)
+            for part, n, w in zip(term, neurons, steepness, strict=True)
+        ]
         for term in terms
     ]
     nx, ny = neurons
