@@ -16,16 +16,10 @@ import numpy as np
 
 from pellucid._progress import Progress
 from pellucid.approximation.box import Box
+from pellucid.approximation.certificate.interpolation import BALL_BITS, WIDEN, Array, Floats
+from pellucid.approximation.certificate.monomials import monomials
 from pellucid.approximation.certificate.polynomial_range import polynomial_range
-from pellucid.approximation.certificate.taylor_models import (
-    BALL_BITS,
-    WIDEN,
-    Arithmetic,
-    Array,
-    Floats,
-    Model,
-    monomials,
-)
+from pellucid.approximation.certificate.taylor_models import Arithmetic, Model
 from pellucid.approximation.enclosures import working_precision
 
 # Total degrees of the polynomials by dimension, measured: degree 2 takes fifty times more boxes.

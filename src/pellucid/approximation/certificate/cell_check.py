@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from pellucid.approximation.certificate.cell_partition import (
     partition,
 )
 from pellucid.approximation.certificate.cell_recognition import CellNetwork, recognize
+from pellucid.approximation.enclosures import Intervals
 
 __all__ = ["CellBound", "CellNetwork", "bound", "check_cells", "recognize"]
 
@@ -64,18 +66,18 @@ class _Target:
 
     def __init__(self, target: Any, box: Box, arithmetic: Arithmetic) -> None:
         self.box, self.arithmetic = box, arithmetic
-        self.expression = getattr(target, "expression", None)
-        if getattr(target, "kind", None) != "expression":
-            self.expression = None
-        self.function = target
-        self.slopes: Array | None = None
-        if self.expression is None:
-            if getattr(target, "lipschitz", None) is None:
-                raise ValueError("a target without formula and Lipschitz constant proves nothing")
-            self.slopes = np.broadcast_to(np.asarray(target.lipschitz, float), (box.dimension,))
+        self.target = target
+        self.encloses = target.kind in ("expression", "table")
+        if target.lipschitz is None:
+            raise ValueError("a target without formula and Lipschitz constant proves nothing")
         # What is to be looked at more closely is found with intervals.
-        fast = self.expression is None or arithmetic == "intervals"
-        self.fast: _Target = self if fast else _Target(target, box, "intervals")
+        trusted = target.kind == "expression" and arithmetic == "balls"
+        self.fast: _Target = _Target(target, box, "intervals") if trusted else self
+
+    @cached_property
+    def slopes(self) -> Array:
+        """Bounds of the partial derivatives, (d,); infinite where there are none."""
+        return np.array(self.target.lipschitz, dtype=np.float64)
 
     def distance(self, lower: Array, upper: Array, values: Array, *, order: int) -> Array:
         """Bound ``sup |value - f|`` over each box cut to the domain, (n,)."""
@@ -91,28 +93,21 @@ class _Target:
         return out
 
     def _range(self, lower: Array, upper: Array, order: int) -> tuple[Array, Array]:
-        if self.slopes is not None:
+        if self.encloses:
+            value = self.target.enclose(
+                lower, upper, order=1 if order else 0, arithmetic=self.arithmetic
+            ).value
+            # The function that a table was made from differs from its interpolation.
+            slack = self.target.slack
+        else:
             middle = np.clip((lower + upper) / 2, lower, upper)
-            reach = np.maximum(upper - middle, middle - lower) @ self.slopes * (1 + 1e-15)
-            value = np.asarray(self.function(middle), dtype=np.float64)
-            return np.nextafter(value - reach, -np.inf), np.nextafter(value + reach, np.inf)
-        from pellucid.approximation.enclosures.jets import enclose
-
-        jet = enclose(
-            self.expression, lower, upper, order=1 if order else 0, arithmetic=self.arithmetic
+            slack = np.maximum(upper - middle, middle - lower) @ self.slopes * (1 + 1e-15)
+            values = np.asarray(self.target(middle), dtype=np.float64)
+            value = Intervals(values, values)
+        return (
+            np.nextafter(value.lower - slack, -np.inf),
+            np.nextafter(value.upper + slack, np.inf),
         )
-        return jet.value.lower, jet.value.upper
-
-    def greatest_slopes(self, lower: Array, upper: Array) -> Array:
-        """Bound the partial derivatives over all boxes together, (d,)."""
-        if self.slopes is not None:
-            return self.slopes
-        from pellucid.approximation.enclosures.jets import enclose
-
-        gradient = enclose(
-            self.expression, lower, upper, order=1, arithmetic=self.arithmetic
-        ).gradient
-        return np.max(np.maximum(np.abs(gradient.lower), np.abs(gradient.upper)), axis=0)
 
 
 def bound(
@@ -341,7 +336,7 @@ def _mean_shift_bound(
     """Return ``max_B sup_B |F_B - f| + sum_i sup |d_i f| E|Z_i|``."""
     lower = np.clip(found.lower, box.lower, box.upper)
     upper = np.clip(found.upper, box.lower, box.upper)
-    slopes = asked.greatest_slopes(lower, upper)
+    slopes = asked.slopes
     stepped = np.array([len(places) > 0 for places in cells.edges])
     if not np.all(np.isfinite(slopes[stepped])):
         return math.inf

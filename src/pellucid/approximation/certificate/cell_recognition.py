@@ -110,6 +110,7 @@ class CellNetwork:
 
     Attributes:
         edges: Places of the steps of each axis, increasing, (k_i - 1,).
+        biases: Biases of the same steps.
         steepness: w of each axis, (d,); 1 where it has no step.
         law: Of the components of wZ.
         vertices: Of each jump, the number of its step on each axis, counted from 1; 0 where the
@@ -119,6 +120,7 @@ class CellNetwork:
     """
 
     edges: tuple[Array, ...]
+    biases: tuple[Array, ...]
     steepness: Array
     law: ShiftLaw
     vertices: NDArray[np.int64]
@@ -199,7 +201,7 @@ def recognize(network: SigmoidNetwork) -> CellNetwork | None:
         none = tuple(np.empty(0) for _ in range(d))
         empty = np.empty((0, d), dtype=np.int64)
         return CellNetwork(
-            none, np.ones(d), ShiftLaw(None), empty, np.empty(0), network.output_bias
+            none, none, np.ones(d), ShiftLaw(None), empty, np.empty(0), network.output_bias
         )
     steps = _read_steps(network.hidden[0], d)
     if steps is None:
@@ -217,12 +219,13 @@ def recognize(network: SigmoidNetwork) -> CellNetwork | None:
         height = float(expit(-law.offset))
     places = (law.centre - network.hidden[0].bias) / weights
     rank = np.zeros(len(places), dtype=np.int64)
-    edges = []
+    edges, biases = [], []
     for axis in range(d):
         mine = np.flatnonzero(axes == axis)
         order = mine[np.argsort(places[mine], kind="stable")]
         rank[order] = np.arange(1, len(order) + 1)
         edges.append(places[order])
+        biases.append(network.hidden[0].bias[order])
         if np.any(np.diff(places[order]) <= 0):
             return None
     vertices = np.zeros((len(used), d), dtype=np.int64)
@@ -230,7 +233,9 @@ def recognize(network: SigmoidNetwork) -> CellNetwork | None:
     columns = used[used >= 0]
     vertices[rows, axes[columns]] = rank[columns]
     jumps = network.output_weight * height
-    return CellNetwork(tuple(edges), steepness, law, vertices, jumps, network.output_bias)
+    return CellNetwork(
+        tuple(edges), tuple(biases), steepness, law, vertices, jumps, network.output_bias
+    )
 
 
 def _csr(layer: SigmoidLayer) -> csr_array:

@@ -132,8 +132,8 @@ class Certificate:
         for name, value in numbers.items():
             if value is None and name in ("bound", "tolerance"):
                 continue
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not 0 <= value < math.inf:
+            plain = isinstance(value, int | float) and not isinstance(value, bool)
+            if not plain or not 0 <= float(value) < math.inf:  # type: ignore[arg-type]
                 raise DataError(f"certificate must have a number >= 0 as {name}, got {value!r}.")
         for name, value, allowed in (
             ("status", self.status, STATUSES),

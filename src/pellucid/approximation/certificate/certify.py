@@ -20,16 +20,16 @@ from pellucid.approximation.certificate.certificate import (
     Status,
     program_versions,
 )
+from pellucid.approximation.certificate.interpolation import Floats
 from pellucid.approximation.certificate.problem import Problem, make_problem
 from pellucid.approximation.certificate.rounding import SIGMOID_ULPS, rounding_bound
 from pellucid.approximation.certificate.table_check import nodes_within, table_bound
-from pellucid.approximation.certificate.taylor_models import Floats
 from pellucid.approximation.certificate.worst_point import worst_point
 from pellucid.approximation.enclosures.domains import check_defined
 from pellucid.approximation.formula_tree import Expression
 from pellucid.approximation.network import SigmoidNetwork
 from pellucid.approximation.tables import TableTarget
-from pellucid.approximation.targets import CallableTarget, ExpressionTarget, Target
+from pellucid.approximation.targets import BlackBoxTarget, CallableTarget, ExpressionTarget
 
 # A bound is written this much above what was proved, so that it can be proved again.
 MARGIN = 1e-9
@@ -44,6 +44,7 @@ _LARGEST_FOR_BOXES = 500
 _MOST_TABLE_VALUES = 2**21
 
 ArithmeticName = Literal["balls", "intervals"]
+Target = ExpressionTarget | TableTarget | BlackBoxTarget
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def usable_target(network: SigmoidNetwork, target: Target | Expression, box: Box
     if isinstance(target, Expression):
         check_defined(target, box)
         return ExpressionTarget(target, box)
-    given: Box = target.box  # type: ignore[attr-defined]
+    given = target.box
     if not given.contains(np.array([box.lower, box.upper])).all():
         if not isinstance(target, ExpressionTarget):
             raise UsageError(f"box must lie in {given}, where the target is known, got {box}.")
@@ -202,7 +203,7 @@ def formula_finding(
     may_jump = target.expression.continuous is None
     by_cells = cells_finding(network, target, box, effort, exclude=may_jump)
     if by_cells is not None:
-        met = effort.tolerance is None or by_cells.bound <= effort.tolerance
+        met = effort.tolerance is not None and by_cells.bound <= effort.tolerance
         if (met and not by_cells.excluded) or network.hidden_neurons > _LARGEST_FOR_BOXES:
             return by_cells
     problem = make_problem(network, target.expression, box)

@@ -9,12 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.approximation.certificate.functions import FUNCTIONS, Univariate, power_function
-from pellucid.approximation.certificate.taylor_models import (
-    WIDEN,
-    Arithmetic,
-    Floats,
-    Model,
-)
+from pellucid.approximation.certificate.interpolation import WIDEN, Floats
+from pellucid.approximation.certificate.taylor_models import Arithmetic, Model
 from pellucid.approximation.formula_tree import Expression, Node
 
 _LARGEST_PRODUCT = 8
@@ -165,9 +161,10 @@ class _Walk:
         rest = on.interval(least, most, on.cause(a))
         with np.errstate(invalid="ignore"):
             remainder = (a.remainder * np.abs(slope) + rest.remainder) * WIDEN
-        if not on.balls:
-            remainder[-1] += 4 * on.unit * np.abs(coefficients).sum(axis=0)
         coefficients[0] = coefficients[0] + rest.coefficients[0]
+        if not on.balls:
+            size = np.abs(coefficients).sum(axis=0) + 2 * np.abs(rest.coefficients[0])
+            remainder[-1] += 4 * on.unit * size
         infinite = np.full(on.count, np.inf)
         return on.finish(coefficients, remainder, -infinite, infinite)
 
@@ -209,7 +206,7 @@ class _Walk:
         return select(crosses, model, unbounded)
 
     def extreme(self, a: Model, b: Model, *, largest: bool) -> Model:
-        """Minimum or maximum: ``(a + b)/2 ± |a - b|/2``, exactly one of the two where that is known."""
+        """Minimum or maximum: ``(a + b)/2 ± |a - b|/2``, exactly one of them where known."""
         on = self.on
         difference = on.add(a, b, subtract=True)
         if largest:

@@ -17,7 +17,7 @@ import flint
 import numpy as np
 from scipy import special
 
-from pellucid.approximation.certificate.taylor_models import WIDEN, Array, Floats
+from pellucid.approximation.certificate.interpolation import WIDEN, Array, Floats
 from pellucid.approximation.enclosures import Intervals
 
 Derivative = Callable[[int, Floats, Floats], Floats]

@@ -9,14 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from pellucid.approximation.certificate.functions import SIGMOID
-from pellucid.approximation.certificate.taylor_models import (
-    WIDEN,
-    Arithmetic,
-    Array,
-    Floats,
-    Model,
-    lagrange,
-)
+from pellucid.approximation.certificate.interpolation import WIDEN, Array, Floats, lagrange
+from pellucid.approximation.certificate.taylor_models import Arithmetic, Model
 from pellucid.approximation.network import SigmoidNetwork, dense
 
 

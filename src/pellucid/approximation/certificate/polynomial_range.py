@@ -14,7 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from pellucid.approximation.certificate.taylor_models import UNIT_ROUNDOFF, Floats, monomials
+from pellucid.approximation.certificate.interpolation import UNIT_ROUNDOFF, Floats
+from pellucid.approximation.certificate.monomials import monomials
 
 _CHUNK_ENTRIES = 2**21
 

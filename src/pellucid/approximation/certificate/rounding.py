@@ -14,8 +14,9 @@ from scipy.special import expit
 
 from pellucid.approximation.box import Box
 from pellucid.approximation.certificate.branch_and_bound import equal_parts
+from pellucid.approximation.certificate.interpolation import WIDEN, Floats
 from pellucid.approximation.certificate.network_models import hidden_models
-from pellucid.approximation.certificate.taylor_models import WIDEN, Arithmetic, Floats, Model
+from pellucid.approximation.certificate.taylor_models import Arithmetic, Model
 from pellucid.approximation.network import SigmoidNetwork, dense
 
 SIGMOID_ULPS = 4

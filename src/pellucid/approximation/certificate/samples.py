@@ -14,7 +14,7 @@ import numpy as np
 
 from pellucid._checks import DataError
 from pellucid.approximation.box import Box
-from pellucid.approximation.certificate.taylor_models import Floats
+from pellucid.approximation.certificate.interpolation import Floats
 from pellucid.approximation.network import SigmoidNetwork
 
 _CHUNK = 2**16

@@ -23,15 +23,11 @@ from numpy.typing import NDArray
 
 from pellucid.approximation.box import Box
 from pellucid.approximation.certificate.branch_and_bound import DEGREES
+from pellucid.approximation.certificate.interpolation import UNIT_ROUNDOFF, WIDEN, Floats
+from pellucid.approximation.certificate.monomials import monomials
 from pellucid.approximation.certificate.network_models import network_model
 from pellucid.approximation.certificate.rounding import rounding_bound
-from pellucid.approximation.certificate.taylor_models import (
-    UNIT_ROUNDOFF,
-    WIDEN,
-    Arithmetic,
-    Floats,
-    monomials,
-)
+from pellucid.approximation.certificate.taylor_models import Arithmetic
 from pellucid.approximation.network import SigmoidNetwork
 from pellucid.approximation.tables import TableTarget
 

@@ -7,8 +7,8 @@ of order ``r^(K + 1)``, are added up.
 
 All boxes, and all neurons of a layer, are one array: the coefficients have shape (monomials,
 \\*shape), in float64 or as arb balls. In float64 the rounding errors of the coefficients go into
-the remainder; balls carry them themselves. Remainders are magnitudes in float64, widened by a factor
-that exceeds every rounding error of a sum of positive numbers.
+the remainder; balls carry them themselves. Remainders are magnitudes in float64, widened by a
+factor that exceeds every rounding error of a sum of positive numbers.
 
 Source: Makino, Berz, Taylor models and other validated functional inclusion methods, 2003;
 Revol, Makino, Berz, Taylor models and floating-point arithmetic, 2005 (rounding into the
@@ -19,26 +19,24 @@ it comes from, so that branch and bound knows which side to halve.
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.approximation.enclosures import working_precision
-
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
-
-UNIT_ROUNDOFF = 2.0**-53
-# Sums and products of positive numbers, fewer than 10^5 of them, err by less than this factor.
-WIDEN = 1.0 + 1e-10
-BALL_BITS = 80
+from pellucid.approximation.certificate.interpolation import (
+    UNIT_ROUNDOFF,
+    WIDEN,
+    Array,
+    Floats,
+    chebyshev,
+    contract,
+    lagrange,
+)
+from pellucid.approximation.certificate.monomials import monomials, raised
 
 
 class Function(Protocol):
@@ -51,49 +49,6 @@ class Function(Protocol):
     def derivative(self, order: int, lower: Floats, upper: Floats) -> Floats:
         """Bound the absolute ``order``-th derivative on [lower, upper]; inf where unbounded."""
         ...
-
-
-@dataclass(frozen=True)
-class Monomials:
-    """Exponents up to a total degree, sorted by degree, and how they multiply."""
-
-    dimension: int
-    degree: int
-    exponents: NDArray[np.int64]
-    degrees: NDArray[np.int64]
-    starts: NDArray[np.int64]  # first monomial of each degree
-    factors: tuple[tuple[Array, Array, Array, Array], ...]  # by degree of the product
-    shares: Floats  # (dimension, monomials): exponent / degree, 0 for the constant
-
-    @property
-    def count(self) -> int:
-        """Number of monomials."""
-        return len(self.degrees)
-
-
-@lru_cache(maxsize=64)
-def monomials(dimension: int, degree: int) -> Monomials:
-    """Return the monomials of total degree at most ``degree`` in ``dimension`` variables."""
-    every = itertools.product(range(degree + 1), repeat=dimension)
-    exponents = sorted((e for e in every if sum(e) <= degree), key=lambda e: (sum(e), e[::-1]))
-    place = {e: i for i, e in enumerate(exponents)}
-    table = np.array(exponents, dtype=np.int64).reshape(-1, dimension)
-    degrees = table.sum(axis=1)
-    triples = []
-    for i, left in enumerate(exponents):
-        for j, right in enumerate(exponents):
-            if degrees[i] + degrees[j] <= degree:
-                triples.append((place[tuple(map(sum, zip(left, right, strict=True)))], i, j))
-    triples.sort()
-    into, left, right = np.array(triples).T
-    factors = []
-    for limit in range(degree + 1):
-        kept = into < np.searchsorted(degrees, limit, side="right")
-        begins = np.flatnonzero(np.diff(into[kept], prepend=-1))
-        factors.append((left[kept], right[kept], begins, into[kept]))
-    shares = np.divide(table, degrees[:, None], where=degrees[:, None] > 0, out=table * 0.0).T
-    starts = np.searchsorted(degrees, np.arange(degree + 1))
-    return Monomials(dimension, degree, table, degrees, starts, tuple(factors), shares)
 
 
 @dataclass(frozen=True)
@@ -131,27 +86,6 @@ def _round_ball(ball: flint.arb) -> tuple[float, float]:
 
 
 _rounded = np.frompyfunc(_round_ball, 1, 2)
-
-
-@lru_cache(maxsize=64)
-def _chebyshev(degree: int, balls: bool) -> tuple[Array, Array, Array]:
-    """Return nodes, values-to-Chebyshev and Chebyshev-to-monomial matrices."""
-    count = degree + 1
-    rows = np.zeros((count, count))  # T_k as a polynomial; integers
-    rows[0, 0] = 1.0
-    for k in range(1, count):
-        rows[k, 1:] += (2.0 if k > 1 else 1.0) * rows[k - 1, :-1]
-        if k > 1:
-            rows[k] -= rows[k - 2]
-    with working_precision(BALL_BITS):
-        pi = flint.arb.pi()
-        angle = [pi * (2 * j + 1) / (2 * count) for j in range(count)]
-        nodes = np.array([a.cos() for a in angle], dtype=object)
-        entries = [[(a * k).cos() * (2 if k else 1) / count for a in angle] for k in range(count)]
-        fit = np.array(entries, dtype=object)
-        if balls:
-            return nodes, fit, np.asarray(_to_ball(rows.T), dtype=object)
-        return nodes.astype(np.float64), fit.astype(np.float64), rows.T
 
 
 class Arithmetic:
@@ -224,7 +158,7 @@ class Arithmetic:
         Args:
             lower: Shape (\\*shape); an infinite end gives an infinite remainder.
             upper: The same.
-            share: How much each direction contributes, (dimension + 1, \\*shape), sum 1.
+            share: How much each direction contributes, (dimension + 1, \\*shape).
         """
         coefficients = self.zeros(lower.shape)
         finite = np.isfinite(lower) & np.isfinite(upper)
@@ -232,9 +166,10 @@ class Arithmetic:
         middle = low / 2 + high / 2
         radius = np.maximum(high - middle, middle - low) * WIDEN + 1e-300
         coefficients[0] = self.exact(middle)
+        share = self.whole(share) * WIDEN
         with np.errstate(invalid="ignore"):
-            remainder = np.where(finite, radius, np.inf) * np.where(share > 0, share, 0.0)
-        return Model(coefficients, np.where(np.isnan(remainder), 0.0, remainder), lower, upper)
+            remainder = np.where(finite, radius, np.inf) * share
+        return Model(coefficients, np.where(share > 0, remainder, 0.0), lower, upper)
 
     def bound(self, coefficients: Array, total: Floats) -> tuple[Floats, Floats]:
         """Return a simple range of polynomial and remainder: t^even lies in [0, 1]."""
@@ -269,8 +204,10 @@ class Arithmetic:
             known = bad & np.isfinite(lower) & np.isfinite(upper)
             if known.any():
                 least, most = lower[known], upper[known]
-                coefficients[0, known] = self.exact(least / 2 + most / 2)
-                remainder[:-1, known] = (most / 2 - least / 2) * WIDEN / self.dimension + 1e-300
+                middle = least / 2 + most / 2
+                radius = np.maximum(most - middle, middle - least) * WIDEN + 1e-300
+                coefficients[0, known] = self.exact(middle)
+                remainder[:-1, known] = radius / self.dimension * WIDEN
                 remainder[-1, known] = 0.0
         low, high = self.bound(coefficients, remainder.sum(axis=0))
         low, high = np.fmax(lower, low), np.fmin(upper, high)
@@ -349,21 +286,25 @@ class Arithmetic:
     def share(self, size: Floats) -> Floats:
         """Say how much each direction contributes to a polynomial, (dimension + 1, \\*shape)."""
         parts = np.tensordot(self.monomials.shares, size, axes=1)
-        parts = np.concatenate([parts, np.zeros((1, *parts.shape[1:]))])
+        return self.whole(np.concatenate([parts, np.zeros((1, *parts.shape[1:]))]))
+
+    def whole(self, parts: Floats) -> Floats:
+        """Scale parts (dimension + 1, \\*shape) to sum 1; all zero is what no direction causes."""
         total = parts.sum(axis=0)
-        parts[-1] = np.where(total > 0, 0.0, 1.0)
-        return parts / np.where(total > 0, total, 1.0)
+        scaled = parts / np.where(total > 0, total, 1.0)
+        scaled[-1] = np.where(total > 0, scaled[-1], 1.0)
+        return scaled
 
     def cause(self, a: Model) -> Floats:
         """Say how much each direction contributes to the width of a model."""
         size = self.magnitude(a.coefficients)
         size[0] = 0.0
-        finite = np.where(np.isfinite(a.remainder), a.remainder, 0.0)
-        parts = self.share(size) * size.sum(axis=0) + finite
-        total = parts.sum(axis=0)
-        flat = np.zeros(parts.shape)
-        flat[-1] = 1.0
-        return np.where(total > 0, parts / np.where(total > 0, total, 1.0), flat)
+        known = np.isfinite(a.remainder).all(axis=0)
+        parts = self.share(size) * size.sum(axis=0) + np.where(known, a.remainder, 0.0)
+        # Where nothing is known every direction may be to blame.
+        parts[:-1] = np.where(known, parts[:-1], 1.0)
+        parts[-1] = np.where(known, parts[-1], 0.0)
+        return self.whole(parts)
 
     # --- univariate functions ------------------------------------------------------------
 
@@ -383,17 +324,17 @@ class Arithmetic:
             and a bound of their rounding error, 0 for balls. The remainder of the interpolation is
             not included: ``radius^n / (n! 2^degree)`` times the derivative of order n = degree + 1.
         """
-        nodes, fit, powers = _chebyshev(degree, self.balls)
+        nodes, fit, powers = chebyshev(degree, self.balls)
         scale = self.exact(radius)
         column = nodes.reshape((-1, *[1] * radius.ndim))
         if self.balls:
             points = center + scale * column
             values = function.values(points, True)
-            series = _contract(fit, values)
-            return _contract(powers, series), np.zeros(radius.shape)
+            series = contract(fit, values)
+            return contract(powers, series), np.zeros(radius.shape)
         points = center + scale * column
         values = function.values(points, False)
-        series = _contract(fit, values)
+        series = contract(fit, values)
         slope = function.derivative(1, points.min(axis=0), points.max(axis=0))
         largest = np.abs(values).max(axis=0)
         at_node = self.unit * (8 * largest + 8 * slope * (np.abs(center) + radius))
@@ -402,7 +343,7 @@ class Arithmetic:
         error = 4 * at_node + 4 * count * count * self.unit * largest
         sizes = np.abs(powers).sum(axis=0).reshape(column.shape)
         error = error + 2 * count * self.unit * (sizes * np.abs(series)).sum(axis=0)
-        return _contract(powers, series), error * WIDEN
+        return contract(powers, series), error * WIDEN
 
     def compose(
         self,
@@ -433,6 +374,8 @@ class Arithmetic:
         usable = np.isfinite(radius) & np.isfinite(near)
         low, high = near - radius, near + radius
         margin = 1e-15 * np.abs(near)
+        if self.balls:
+            margin = margin + self.magnitude(middle - self.exact(near))
         low, high = low - margin, high + margin
         if inside is not None:
             usable &= inside(low, high)
@@ -469,7 +412,9 @@ class Arithmetic:
             rounding = rounding + 64 * self.unit * size_r.sum(axis=0) * by_tau.sum(axis=0)
             result = self._raise(result, tau, j)
             result[0] = result[0] + b[m.degree - j]
-        remainder = pick(a.remainder) * (function.derivative(1, low, high) * WIDEN)
+        slope = function.derivative(1, low, high) * WIDEN
+        remainder = pick(a.remainder) * slope
+        rounding = rounding + 4 * self.unit * slope * pick(swing)  # of the division by radius
         with np.errstate(over="ignore", invalid="ignore"):
             share = self.share(size_tau)
             remainder = (remainder + share * cut) * WIDEN
@@ -489,7 +434,7 @@ class Arithmetic:
 
     def _raise(self, result: Array, tau: Array, limit: int) -> Array:
         """Multiply coefficients of degree < limit by tau, up to degree ``limit``."""
-        left, right, begins, into = _raised(self.dimension, self.degree, limit)
+        left, right, begins, into = raised(self.dimension, self.degree, limit)
         product = np.add.reduceat(result[left] * tau[right], begins, axis=0)
         total = int(np.searchsorted(self.monomials.degrees, limit, side="right"))
         if self.balls:
@@ -529,32 +474,6 @@ class Arithmetic:
         remainder = a.remainder.copy()
         remainder[-1] += spread.sum(axis=0) * WIDEN
         return middle, remainder
-
-
-def lagrange(radius: Floats, degree: int) -> Floats:
-    """Return ``radius^n / (n! 2^(n-1))``, n = degree + 1, rounded up."""
-    order = degree + 1
-    return radius**order / (math.factorial(order) * 2.0**degree) * WIDEN
-
-
-@lru_cache(maxsize=256)
-def _raised(dimension: int, degree: int, limit: int) -> tuple[Array, Array, Array, Array]:
-    m = monomials(dimension, degree)
-    left, right, _, into = m.factors[limit]
-    kept = (m.degrees[left] < limit) & (m.degrees[right] > 0)
-    left, right, into = left[kept], right[kept], into[kept]
-    return left, right, np.flatnonzero(np.diff(into, prepend=-1)), into
-
-
-def _contract(matrix: Array, values: Array) -> Array:
-    """Multiply a small matrix with an array along its first axis."""
-    flat = values.reshape((len(values), -1))
-    if matrix.dtype == object:
-        left = flint.arb_mat(*matrix.shape, matrix.ravel().tolist())
-        right = flint.arb_mat(*flat.shape, flat.ravel().tolist())
-        product = np.array((left * right).entries(), dtype=object)
-        return product.reshape((len(matrix), *values.shape[1:]))
-    return (matrix @ flat).reshape((len(matrix), *values.shape[1:]))
 
 
 def widened(lower: Array, upper: Array) -> tuple[Floats, Floats]:

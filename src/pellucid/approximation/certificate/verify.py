@@ -21,6 +21,7 @@ from pellucid.approximation.certificate.certificate import Certificate, read_con
 from pellucid.approximation.certificate.certify import (
     MARGIN,
     Effort,
+    Target,
     cells_finding,
     prove_in_balls,
     table_finding,
@@ -36,7 +37,6 @@ from pellucid.approximation.targets import (
     BlackBoxTarget,
     CallableTarget,
     ExpressionTarget,
-    Target,
     target_from_json,
 )
 from pellucid.approximation.targets import target as make_target
@@ -50,17 +50,17 @@ class Verification:
 
     Args:
         verified: The claim was confirmed.
-        bound: The bound that the certificate claims.
+        bound: The bound that the certificate claims; None where it could not be read.
         status: The status that it claims.
         reason: Why not, or how it was confirmed.
         seconds: How long it took.
     """
 
     verified: bool
-    bound: float
-    status: str
+    bound: float | None
+    status: str | None
     reason: str
-    seconds: float
+    seconds: float = 0.0
 
 
 class _Rejected(Exception):
@@ -93,7 +93,7 @@ def verify(
         DataError: A file that is missing, cannot be read, or is of another format.
     """
     begin = time.monotonic()
-    claimed = (math.inf, "unknown")
+    claimed: tuple[float | None, str | None] = (None, None)
     try:
         if not isinstance(certificate, Certificate):
             content = read_content(certificate)
@@ -186,7 +186,7 @@ def _target(
                 "the network is the right one and the figures agree, but what they say of the "
                 "function can be confirmed only with the function: pass it to verify"
             )
-        return usable_target(network, make_target(function, box, slopes), box)
+        return usable_target(network, make_target(function, box, slopes), box)  # type: ignore[arg-type]
     except (PellucidError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise _Rejected(f"the target of the certificate cannot be used: {error}") from error
 
@@ -201,7 +201,8 @@ def _check_cells(
     slack = 1 + 1e-12
     if found.bound > certificate.bound * slack:
         raise _Rejected(
-            f"the bound {certificate.bound:.6g} cannot be proved, cell by cell only {found.bound:.6g}"
+            f"the bound {certificate.bound:.6g} cannot be proved, "
+            f"cell by cell only {found.bound:.6g}"
         )
     if found.excluded > certificate.excluded_measure * slack:
         raise _Rejected(

@@ -9,7 +9,7 @@ import numpy as np
 
 from pellucid._progress import Progress
 from pellucid.approximation.box import Box
-from pellucid.approximation.certificate.taylor_models import Floats
+from pellucid.approximation.certificate.interpolation import Floats
 from pellucid.approximation.network import SigmoidNetwork
 
 Function = Callable[[Floats], Floats]

@@ -1,4 +1,4 @@
-"""How far a target ranges over cells: enclosures of a formula, or a Lipschitz constant.
+"""How far a target ranges over cells: enclosures of a formula or table, or a Lipschitz constant.
 
 This is the builders' view; `certificate.cell_check` finds its own.
 """
@@ -28,10 +28,9 @@ class CellRanges:
     Args:
         target: Expression-backed, table, callable or black box.
         box: Where it may be asked; boxes are cut to it.
-
-    Attributes:
-        lipschitz: Constants by axis that hold everywhere, (d,); ``None`` with a formula.
-        sampled: The constants are guesses from samples, so that nothing is proved by them.
+        lipschitz: Constants by axis where ranges come from them, (d,); ``None`` where the target
+            encloses its range itself.
+        sampled: Something is a guess from samples, so that nothing is proved by the ranges.
     """
 
     target: Any
@@ -42,11 +41,10 @@ class CellRanges:
     @classmethod
     def of(cls, target: Any, box: Box) -> CellRanges:
         """Choose how the ranges of a target are found."""
-        if target.kind == "expression":
-            return cls(target, box, None, sampled=False)
+        if target.kind in ("expression", "table"):
+            return cls(target, box, None, sampled=target.lipschitz is None)
         if target.lipschitz is not None:
-            constants = np.broadcast_to(np.asarray(target.lipschitz, float), (box.dimension,))
-            return cls(target, box, constants.copy(), sampled=False)
+            return cls(target, box, np.array(target.lipschitz, dtype=np.float64), sampled=False)
         return cls(target, box, _sampled_slopes(target, box), sampled=True)
 
     def __call__(self, lower: Array, upper: Array, *, tight: bool = False) -> tuple[Array, Array]:
@@ -70,10 +68,10 @@ class CellRanges:
 
     def _range(self, lower: Array, upper: Array, tight: bool) -> tuple[Array, Array]:
         if self.lipschitz is None:
-            from pellucid.approximation.enclosures import enclose
-
-            jet = enclose(self.target.expression, lower, upper, order=1 if tight else 0)
-            return jet.value.lower, jet.value.upper
+            value = self.target.enclose(lower, upper, order=1 if tight else 0).value
+            # The function that a table was made from differs from its interpolation.
+            slack = 0.0 if self.sampled else self.target.slack
+            return value.lower - slack, value.upper + slack
         # The mid-point is rounded: half a side measured from there, a little more.
         middle = np.clip((lower + upper) / 2, lower, upper)
         reach = np.maximum(upper - middle, middle - lower) @ self.lipschitz
@@ -108,22 +106,13 @@ class CellRanges:
     def slope_bounds(self) -> Array:
         """Return constants that bound the partial derivatives on the whole box (d,), or infinity.
 
-        Of a formula they are enclosed on 4096 boxes, which overestimates them a little.
+        Guesses from samples where :attr:`sampled`.
         """
         if self.lipschitz is not None:
             return self.lipschitz
-        from pellucid.approximation.enclosures import enclose
-
-        d = self.box.dimension
-        count = round(4096 ** (1 / d))
-        ends = [
-            np.linspace(low, high, count + 1)
-            for low, high in zip(self.box.lower, self.box.upper, strict=True)
-        ]
-        lower = np.stack([m.ravel() for m in np.meshgrid(*(e[:-1] for e in ends))], axis=1)
-        upper = np.stack([m.ravel() for m in np.meshgrid(*(e[1:] for e in ends))], axis=1)
-        gradient = enclose(self.target.expression, lower, upper, order=1).gradient
-        return np.maximum(np.abs(gradient.lower), np.abs(gradient.upper)).max(axis=0)
+        if self.target.lipschitz is None:
+            return _sampled_slopes(self.target, self.box)
+        return np.array(self.target.lipschitz, dtype=np.float64)
 
     def slopes(self) -> Array:
         """Return typical greatest slopes by axis (d,), only to choose the shape of cells."""
@@ -153,7 +142,8 @@ def widened(
         gate: The AND neuron.
 
     Returns:
-        The middle of each range (n,), how far the range reaches from them (n,), and what the tails of Z may add.
+        The middle of each range (n,), how far it reaches from there (n,), and what the tails of Z
+        may add.
     """
     probability = 1e-4 * tolerance / max(1.0, ranges.spread)
     z_low, z_high = gate.tails(min(max(probability, 1e-16), 0.1))
