@@ -1,10 +1,10 @@
 """Balls of arbitrary precision (Arb, through python-flint): the trusted arithmetic.
 
-A ball is a midpoint of ``precision()`` bits and a radius of 30 bits; every operation of Arb encloses
-the true result (Johansson 2017, *Arb: efficient arbitrary-precision midpoint-radius interval
-arithmetic*). The methods are those of ``Intervals``, so that formulas and networks run on either.
-What differs: a wide ball overestimates its ends by up to 2**-29 of its width; it cannot be unbounded
-on one side only, so ``[1, inf]`` becomes everything; 0 times everything is everything.
+A ball is a midpoint of some bits and a radius of 30 bits; every operation of Arb encloses the true
+result (Johansson 2017, *Arb: efficient arbitrary-precision midpoint-radius interval arithmetic*).
+The methods are those of ``Intervals``, so that formulas and networks run on either. What differs: a
+wide ball overestimates its ends by up to 2**-29 of its width; it cannot be unbounded on one side
+only, so ``[1, inf]`` becomes everything; 0 times everything is everything.
 
 The working precision of python-flint belongs to the whole process. ``working_precision`` sets it
 under a lock; if another thread changes it all the same, balls become wider and stay sound.
@@ -22,11 +22,29 @@ import flint
 import numpy as np
 from flint import arb, arb_mat, fmpq
 
+from pellucid.approximation.enclosures.ball_functions import (
+    EVERYTHING,
+    absolute,
+    asin,
+    bounded,
+    direction,
+    fractional_power,
+    general_power,
+    increasing,
+    intersection,
+    known,
+    odd_bump,
+    positive,
+    sigmoid,
+    sigmoid_curvature,
+    sigmoid_slope,
+    sqrt,
+    square,
+    union_or_everything,
+)
+
 #: Bits of the midpoints in ``enclose``; 64 leave 11 more than float64 has.
 PRECISION_BITS = 64
-#: A ball with as many exact bits is treated as one number: the loss is in the last bits.
-_NARROW_BITS = 25
-_EVERYTHING = arb(0, arb.pos_inf())
 _LARGEST = float(np.finfo(np.float64).max)
 _LOCK = threading.RLock()
 
@@ -36,11 +54,6 @@ def working_precision(bits: int = PRECISION_BITS) -> Iterator[None]:
     """Compute with midpoints of ``bits`` bits; one thread at a time."""
     with _LOCK, flint.ctx.workprec(bits):
         yield
-
-
-def _known(ball: arb) -> arb:
-    """Return the ball, or everything where there is no finite one."""
-    return ball if ball.is_finite() else _EVERYTHING
 
 
 class Balls:
@@ -104,7 +117,7 @@ class Balls:
     @classmethod
     def everything(cls, shape: tuple[int, ...]) -> Self:
         """Return balls that hold all numbers."""
-        return cls._of([_EVERYTHING] * int(np.prod(shape)), shape)
+        return cls._of([EVERYTHING] * int(np.prod(shape)), shape)
 
     @classmethod
     def stack(cls, parts: Sequence[Self], axis: int = 0) -> Self:
@@ -204,12 +217,12 @@ class Balls:
 
     def intersect(self, other: Self) -> Self:
         """Return what both enclose; where that is empty (nothing is there to enclose), ``self``."""
-        return self._each_pair(other, _intersection)
+        return self._each_pair(other, intersection)
 
     def between(self, low: Self, high: Self) -> Self:
         """Return ``self`` without what is below ``low`` or above ``high``."""
         return self.intersect(
-            low._each_pair(high, lambda a, b: _union_or_everything(a.lower(), b.upper()))
+            low._each_pair(high, lambda a, b: union_or_everything(a.lower(), b.upper()))
         )
 
     def with_rows(self, rows: np.ndarray, replacement: Self) -> Self:
@@ -249,41 +262,41 @@ class Balls:
 
     def __truediv__(self, other: Self | float | np.ndarray) -> Self:
         divisor = other if isinstance(other, Balls) else Balls.exact(other)
-        return self._each_pair(divisor, lambda a, b: _known(a / b))  # type: ignore[arg-type]
+        return self._each_pair(divisor, lambda a, b: known(a / b))  # type: ignore[arg-type]
 
     def __rtruediv__(self, other: float | np.ndarray) -> Self:
         return self.reciprocal() * other
 
     def reciprocal(self) -> Self:
         """Return 1/x; everything where 0 is inside."""
-        return self._each(lambda ball: _known(1 / ball))
+        return self._each(lambda ball: known(1 / ball))
 
     def square(self) -> Self:
         """Return x*x, never negative."""
-        return self._each(_square)
+        return self._each(square)
 
     def __abs__(self) -> Self:
-        return self._each(_absolute)
+        return self._each(absolute)
 
     def minimum(self, other: Self) -> Self:
         """Return the smaller one."""
-        return self._each_pair(other, lambda a, b: _known(a.min(b)))
+        return self._each_pair(other, lambda a, b: known(a.min(b)))
 
     def maximum(self, other: Self) -> Self:
         """Return the larger one."""
-        return self._each_pair(other, lambda a, b: _known(a.max(b)))
+        return self._each_pair(other, lambda a, b: known(a.max(b)))
 
     def sign(self) -> Self:
         """Return -1, 0 or 1."""
-        return self._each(lambda ball: _known(ball.sgn()))
+        return self._each(lambda ball: known(ball.sgn()))
 
     def positive(self) -> Self:
         """Return the part that is not negative; 0 where there is none."""
-        return self._each(lambda ball: ball if ball > 0 else _positive(ball))
+        return self._each(lambda ball: ball if ball > 0 else positive(ball))
 
     def direction(self, rest: Self) -> Self:
         """Return x / sqrt(x**2 + r**2), the slope of a norm; all of [-1, 1] at the origin."""
-        return self._each_pair(rest, _direction)
+        return self._each_pair(rest, direction)
 
     # Powers and elementary functions.
 
@@ -291,7 +304,7 @@ class Balls:
         """Return x**p for a constant p; without a whole p only x >= 0 is in the domain."""
         if exponent.denominator != 1:
             p = fmpq(exponent.numerator, exponent.denominator)
-            return self._each(lambda ball: _fractional_power(ball, p))
+            return self._each(lambda ball: fractional_power(ball, p))
         whole = int(exponent)
         if whole == 2:
             return self.square()
@@ -300,24 +313,24 @@ class Balls:
         if whole < 0:
             return self.power(-exponent).reciprocal()
         if whole % 2:
-            return self._each(lambda ball: _known(_increasing(ball, lambda end: end**whole)))
-        return self._each(lambda ball: _known(_increasing(_absolute(ball), lambda end: end**whole)))
+            return self._each(lambda ball: known(increasing(ball, lambda end: end**whole)))
+        return self._each(lambda ball: known(increasing(absolute(ball), lambda end: end**whole)))
 
     def general_power(self, exponent: Self) -> Self:
         """Return x**y for x > 0 (x >= 0 where y > 0): extreme at the corners."""
-        return self._each_pair(exponent, _general_power)
+        return self._each_pair(exponent, general_power)
 
     def exp(self) -> Self:
         """Return e**x."""
-        return self._each(lambda ball: _known(ball.exp()))
+        return self._each(lambda ball: known(ball.exp()))
 
     def log(self) -> Self:
         """Return the logarithm; everything where 0 is inside."""
-        return self._each(lambda ball: _known(ball.log()))
+        return self._each(lambda ball: known(ball.log()))
 
     def sqrt(self) -> Self:
         """Return the root of the part that is not negative."""
-        return self._each(_sqrt)
+        return self._each(sqrt)
 
     def sin(self) -> Self:
         """Return the sine."""
@@ -329,19 +342,19 @@ class Balls:
 
     def tan(self) -> Self:
         """Return the tangent; everything where a pole may be inside."""
-        return self._each(lambda ball: _known(ball.tan()))
+        return self._each(lambda ball: known(ball.tan()))
 
     def tanh(self) -> Self:
         """Return the hyperbolic tangent."""
-        return self._each(lambda ball: _bounded(ball, arb.tanh, -1))
+        return self._each(lambda ball: bounded(ball, arb.tanh, -1))
 
     def sinh(self) -> Self:
         """Return the hyperbolic sine."""
-        return self._each(lambda ball: _known(ball.sinh()))
+        return self._each(lambda ball: known(ball.sinh()))
 
     def cosh(self) -> Self:
         """Return the hyperbolic cosine."""
-        return self._each(lambda ball: _known(ball.cosh()))
+        return self._each(lambda ball: known(ball.cosh()))
 
     def atan(self) -> Self:
         """Return the arc tangent."""
@@ -349,29 +362,29 @@ class Balls:
 
     def erf(self) -> Self:
         """Return the error function."""
-        return self._each(lambda ball: _bounded(ball, arb.erf, -1))
+        return self._each(lambda ball: bounded(ball, arb.erf, -1))
 
     def asin(self) -> Self:
         """Return the arc sine of the part in [-1, 1]."""
-        return self._each(_asin)
+        return self._each(asin)
 
     def acos(self) -> Self:
         """Return the arc cosine of the part in [-1, 1]."""
-        return self._each(lambda ball: _known(arb.pi() / 2 - _asin(ball)))
+        return self._each(lambda ball: known(arb.pi() / 2 - asin(ball)))
 
     def sigmoid(self) -> Self:
         """Return the logistic sigmoid 1/(1 + exp(-x))."""
-        return self._each(lambda ball: _bounded(ball, _sigmoid, 0))
+        return self._each(lambda ball: bounded(ball, sigmoid, 0))
 
     def sigmoid_slope(self) -> Self:
         """Return the first derivative s(1 - s) of the sigmoid, which falls with abs(x)."""
-        return self._each(lambda ball: _bounded(_absolute(ball), _sigmoid_slope, 0))
+        return self._each(lambda ball: bounded(absolute(ball), sigmoid_slope, 0))
 
     def sigmoid_curvature(self) -> Self:
         """Return the second derivative s(1 - s)(1 - 2s) of the sigmoid."""
         # Extreme at ln(2 + sqrt 3), where it is 1/(6 sqrt 3).
         turn, peak = (2 + arb(3).sqrt()).log(), 1 / (6 * arb(3).sqrt())
-        return self._each(lambda ball: _odd_bump(ball, _sigmoid_curvature, turn, peak))
+        return self._each(lambda ball: odd_bump(ball, sigmoid_curvature, turn, peak))
 
     def tanh_slope(self) -> Self:
         """Return the first derivative 1 - tanh**2, which falls with abs(x)."""
@@ -400,7 +413,7 @@ class Balls:
             return self._sparse_affine(weight.tocsr(), bias, rows).reshape(*shape)
         matrix = arb_mat(inputs, outputs, [arb(value) for value in weight.T.ravel().tolist()])
         product = arb_mat(len(rows), inputs, rows.ravel().tolist()) * matrix
-        result = self._of([_known(entry) for entry in product.entries()], (len(rows), outputs))
+        result = self._of([known(entry) for entry in product.entries()], (len(rows), outputs))
         return (result if bias is None else result + np.asarray(bias)).reshape(*shape)
 
     def _sparse_affine(self, weight: Any, bias: np.ndarray | None, rows: np.ndarray) -> Self:
@@ -426,140 +439,4 @@ def _operand(value: Any) -> Any:
 def _ball(low: float, high: float) -> arb:
     if low == high:
         return arb(low)
-    return _known(arb(low).union(arb(high)))
-
-
-def _union_or_everything(low: arb, high: arb) -> arb:
-    return _known(low.union(high))
-
-
-def _intersection(a: arb, b: arb) -> arb:
-    if not b.is_finite():
-        return a
-    if not a.is_finite():
-        return b
-    try:
-        return a.intersection(b)
-    except ValueError:
-        return a
-
-
-def _increasing(ball: arb, function: Callable[[arb], arb]) -> arb:
-    """Return an increasing function by its values at the ends."""
-    if ball.rel_accuracy_bits() > _NARROW_BITS:
-        return function(ball)
-    return function(ball.lower()).union(function(ball.upper()))
-
-
-def _bounded(ball: arb, function: Callable[[arb], arb], least: int) -> arb:
-    """Return a monotone function with values between ``least`` and 1."""
-    result = _increasing(ball, function) if ball.is_finite() else _EVERYTHING
-    return result if result.is_finite() else arb(least).union(arb(1))
-
-
-def _absolute(ball: arb) -> arb:
-    if ball > 0:
-        return ball
-    if ball < 0:
-        return -ball
-    return _known(arb(0).union(ball.abs_upper()))
-
-
-def _positive(ball: arb) -> arb:
-    upper = ball.upper()
-    return _known(arb(0).union(upper)) if upper > 0 else arb(0)
-
-
-def _square(ball: arb) -> arb:
-    if ball.rel_accuracy_bits() > _NARROW_BITS:
-        return _known(ball * ball)
-    low, high = ball.abs_lower(), ball.abs_upper()
-    return _known((low * low).union(high * high))
-
-
-def _sqrt(ball: arb) -> arb:
-    if ball > 0:
-        return _known(ball.sqrt())
-    upper = ball.upper()
-    return _known(arb(0).union(upper.sqrt())) if upper >= 0 else _EVERYTHING
-
-
-def _fractional_power(ball: arb, exponent: fmpq) -> arb:
-    if ball > 0:
-        ends = (ball.lower(), ball.upper())
-        if ball.rel_accuracy_bits() > _NARROW_BITS or not ends[0] > 0:
-            return _known(ball**exponent)
-        return _known((ends[0] ** exponent).union(ends[1] ** exponent))
-    upper = ball.upper()
-    if exponent < 0 or upper < 0:
-        return _EVERYTHING
-    return arb(0) if upper == 0 else _known(arb(0).union(upper**exponent))
-
-
-def _general_power(base: arb, exponent: arb) -> arb:
-    if base > 0:
-        corners = [
-            (exponent_end * base_end.log()).exp()
-            for base_end in (base.lower(), base.upper())
-            for exponent_end in (exponent.lower(), exponent.upper())
-        ]
-    elif exponent > 0 and base.upper() >= 0:
-        top = base.upper()
-        if top == 0:
-            return arb(0)
-        corners = [arb(0), *((end * top.log()).exp() for end in (exponent.lower(), exponent.upper()))]
-    else:
-        return _EVERYTHING
-    result = corners[0]
-    for corner in corners[1:]:
-        result = result.union(corner)
-    return _known(result)
-
-
-def _asin(ball: arb) -> arb:
-    low, high = ball.lower(), ball.upper()
-    if not (low <= 1 and high >= -1):
-        return _EVERYTHING
-    low, high = low if low > -1 else arb(-1), high if high < 1 else arb(1)
-    return low.asin().union(high.asin())
-
-
-def _direction(ball: arb, rest: arb) -> arb:
-    """Return x/sqrt(x**2 + r**2): rises with x, and its size falls with abs(r)."""
-    near, far = rest.abs_lower(), rest.abs_upper()
-    ends = []
-    for end, sign in ((ball.lower(), 1), (ball.upper(), -1)):
-        # The lower end is least with the far rest if it is positive; mirrored for the upper end.
-        other = far if end * sign > 0 else near
-        value = end / (end * end + other * other).sqrt()
-        ends.append(value if value.is_finite() else arb(0, 1))
-    both = ends[0].union(ends[1])
-    return _intersection(both, arb(0, 1)) if both.is_finite() else arb(0, 1)
-
-
-def _sigmoid(ball: arb) -> arb:
-    return 1 / (1 + (-ball).exp())
-
-
-def _sigmoid_slope(ball: arb) -> arb:
-    """Return the slope at a number that is not negative."""
-    decay = (-ball).exp()
-    return decay / (1 + decay) ** 2
-
-
-def _sigmoid_curvature(ball: arb) -> arb:
-    decay = (-abs(ball)).exp()
-    curvature = decay * (1 - decay) / (1 + decay) ** 3
-    return -curvature if ball > 0 else curvature if ball < 0 else arb(0).union(curvature).union(-curvature)
-
-
-def _odd_bump(ball: arb, function: Callable[[arb], arb], turn: arb, peak: arb) -> arb:
-    """Return an odd function that peaks at -turn, falls to -peak at turn and goes to 0."""
-    if not ball.is_finite():
-        return peak.union(-peak)
-    result = function(ball.lower()).union(function(ball.upper()))
-    if ball.overlaps(-turn):
-        result = result.union(peak)
-    if ball.overlaps(turn):
-        result = result.union(-peak)
-    return result
+    return known(arb(low).union(arb(high)))

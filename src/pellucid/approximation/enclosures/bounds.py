@@ -21,9 +21,7 @@ _UNBOUNDED_ROUNDS = 14
 _FINEST = 2.0**-40
 
 
-def value_range(
-    expression: Expression, box: Box, *, relative: float = 0.01
-) -> tuple[float, float]:
+def value_range(expression: Expression, box: Box, *, relative: float = 0.01) -> tuple[float, float]:
     """Enclose the values of a formula on a box.
 
     Args:

@@ -78,9 +78,7 @@ def check_defined(expression: Expression, box: Box) -> None:
         _fail_unproved(expression, lower[:1], upper[:1])
 
 
-def bisect(
-    lower: np.ndarray, upper: np.ndarray, axes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def bisect(lower: np.ndarray, upper: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both halves of every box, cut across its axis in ``axes``; shapes (2n, d)."""
     rows = np.arange(len(lower))
     middle = 0.5 * lower[rows, axes] + 0.5 * upper[rows, axes]
@@ -174,9 +172,7 @@ class _Walk:
             defined = defined & (taken[1] | skipped)
             size = np.maximum(size, taken[2])
         (a, a_skipped), (b, b_skipped) = branches
-        value = a.value.choose(
-            b_skipped, b.value.choose(a_skipped, a.value.hull(b.value))
-        )
+        value = a.value.choose(b_skipped, b.value.choose(a_skipped, a.value.hull(b.value)))
         return Part(value, {}, {}), defined, size
 
 
@@ -199,9 +195,7 @@ def _narrowed(
             _narrow(columns, *node.arguments)
             _narrow(columns, *node.arguments[::-1])
     empty = np.any([column.lower > column.upper for column in columns], axis=0)
-    safe = [
-        Intervals(np.minimum(column.lower, column.upper), column.upper) for column in columns
-    ]
+    safe = [Intervals(np.minimum(column.lower, column.upper), column.upper) for column in columns]
     return safe, empty
 
 
@@ -316,9 +310,7 @@ def _variable(expression: Expression, axis: int) -> str:
     return _NAMES[axis]
 
 
-def _complaint(
-    expression: Expression, node: Node, arguments: list[float], place: str
-) -> str:
+def _complaint(expression: Expression, node: Node, arguments: list[float], place: str) -> str:
     """Return what is wrong with ``node``, where, and what to do."""
     whole = expression.text_of(node)
     inner = expression.text_of(node.arguments[-1]) if node.arguments else whole

@@ -10,7 +10,7 @@ used: ``f(x) - f(c)`` lies in ``sum_i G_i (x_i - c_i)``.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +18,8 @@ import numpy as np
 
 from pellucid._checks import UsageError, check_choice
 from pellucid.approximation.enclosures.balls import Balls, working_precision
-from pellucid.approximation.enclosures.intervals import Intervals
 from pellucid.approximation.enclosures.derivative_rules import Enclosure, Part, apply
+from pellucid.approximation.enclosures.intervals import Intervals
 from pellucid.approximation.formula_tree import Expression
 
 #: Boxes at once: intermediate results stay in the processor's cache.
@@ -217,5 +217,3 @@ def propagate(expression: Expression, columns: list[Enclosure], order: int) -> P
         below = [parts[id(argument)] for argument in node.arguments]
         parts[id(node)] = apply(node, below, columns, order)
     return parts[id(expression.root)]
-
-

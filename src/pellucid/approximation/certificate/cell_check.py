@@ -1,0 +1,319 @@
+"""The structured check of networks of cells: one enclosure of the target for each widened cell.
+
+The network is ``E F(x - Z)`` with F constant on cells. If Z stays within ``[z_low, z_high] / w``,
+the cell at ``x - Z`` contains x once it is widened by that much; so at every x
+
+    |net(x) - f(x)| <= max over cells B of sup over widened B of |F_B - f|
+                       + P(Z further away) * (range of F + the same maximum).
+
+Where f has bounded slopes there is a second bound, better for soft steps, from B as it is:
+``max_B sup_B |F_B - f| + sum_i sup |d_i f| E|Z_i|``. The smaller holds. Everything is recomputed
+from the weights; see docs/concepts/approximation/cells.md for the proofs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.approximation.box import Box
+from pellucid.approximation.certificate.cell_partition import (
+    Cells,
+    TooManyCells,
+    grid_cells,
+    partition,
+)
+from pellucid.approximation.certificate.cell_recognition import CellNetwork, recognize
+
+__all__ = ["CellBound", "CellNetwork", "bound", "check_cells", "recognize"]
+
+Array = NDArray[np.float64]
+Arithmetic = Literal["intervals", "balls"]
+_CHUNK = 2**16
+#: How often a cell of which the range is overestimated is divided to enclose it better.
+_DIVISIONS = 6
+_MOST_PARTS = 2**20
+
+
+@dataclass(frozen=True)
+class CellBound:
+    """What the structured check proves.
+
+    Attributes:
+        bound: Of ``|net - f|`` on the box without the excluded part, rounding included.
+        rounding: The part of it that a float64 evaluation may add.
+        cells: How many cells were found in the weights.
+        excluded_measure: At most the measure of what is left out; 0 unless exclusion was allowed.
+        method: ``"widened cells"`` or ``"mean shift"``, whichever bound is smaller.
+    """
+
+    bound: float
+    rounding: float
+    cells: int
+    excluded_measure: float
+    method: str
+
+
+class _Target:
+    """Upper bounds of |value - f| over boxes, by enclosures or by a Lipschitz constant."""
+
+    def __init__(self, target: Any, box: Box, arithmetic: Arithmetic) -> None:
+        self.box, self.arithmetic = box, arithmetic
+        self.expression = getattr(target, "expression", None)
+        if getattr(target, "kind", None) != "expression":
+            self.expression = None
+        self.function = target
+        self.slopes: Array | None = None
+        if self.expression is None:
+            if getattr(target, "lipschitz", None) is None:
+                raise ValueError("a target without formula and Lipschitz constant proves nothing")
+            self.slopes = np.broadcast_to(np.asarray(target.lipschitz, float), (box.dimension,))
+
+    def distance(self, lower: Array, upper: Array, values: Array, *, order: int) -> Array:
+        """Bound ``sup |value - f|`` over each box cut to the domain, (n,)."""
+        out = np.empty(len(lower))
+        for start in range(0, len(lower), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            low = np.clip(lower[part], self.box.lower, self.box.upper)
+            high = np.clip(upper[part], self.box.lower, self.box.upper)
+            least, greatest = self._range(low, high, order)
+            with np.errstate(invalid="ignore"):
+                further = np.maximum(greatest - values[part], values[part] - least)
+            out[part] = np.nextafter(np.where(np.isnan(further), np.inf, further), np.inf)
+        return out
+
+    def _range(self, lower: Array, upper: Array, order: int) -> tuple[Array, Array]:
+        if self.slopes is not None:
+            middle = np.clip((lower + upper) / 2, lower, upper)
+            reach = np.maximum(upper - middle, middle - lower) @ self.slopes * (1 + 1e-15)
+            value = np.asarray(self.function(middle), dtype=np.float64)
+            return np.nextafter(value - reach, -np.inf), np.nextafter(value + reach, np.inf)
+        from pellucid.approximation.enclosures.jets import enclose
+
+        jet = enclose(
+            self.expression, lower, upper, order=1 if order else 0, arithmetic=self.arithmetic
+        )
+        return jet.value.lower, jet.value.upper
+
+    def greatest_slopes(self, lower: Array, upper: Array) -> Array:
+        """Bound the partial derivatives over all boxes together, (d,)."""
+        if self.slopes is not None:
+            return self.slopes
+        from pellucid.approximation.enclosures.jets import enclose
+
+        gradient = enclose(
+            self.expression, lower, upper, order=1, arithmetic=self.arithmetic
+        ).gradient
+        return np.max(np.maximum(np.abs(gradient.lower), np.abs(gradient.upper)), axis=0)
+
+
+def bound(
+    cells: CellNetwork,
+    target: Any,
+    box: Box,
+    *,
+    tolerance: float | None = None,
+    arithmetic: Arithmetic = "balls",
+) -> float:
+    """Return a proved bound of ``|net - f|`` on the box; infinite where none was found.
+
+    Args:
+        cells: What :func:`recognize` read from the weights.
+        target: A formula, or anything with a Lipschitz constant (the bound then depends on it).
+        box: Where.
+        tolerance: Where given, ranges are sharpened no further than it needs.
+        arithmetic: ``"balls"`` is trusted, ``"intervals"`` fast.
+    """
+    return check_cells(cells, target, box, tolerance=tolerance, arithmetic=arithmetic).bound
+
+
+def check_cells(
+    cells: CellNetwork,
+    target: Any,
+    box: Box,
+    *,
+    tolerance: float | None = None,
+    arithmetic: Arithmetic = "balls",
+    exclude: bool = False,
+    max_cells: int = 4_000_000,
+) -> CellBound:
+    """Bound the sup error of a network of cells from its weights.
+
+    Args:
+        cells: What :func:`recognize` read from the weights.
+        target: A formula, or anything with a Lipschitz constant (the bound then depends on it).
+        box: Where.
+        tolerance: Where given, ranges are sharpened no further than it needs.
+        arithmetic: ``"balls"`` is trusted, ``"intervals"`` fast.
+        exclude: Leave out (parts of) cells where the tolerance cannot be shown, as across a jump of
+            the target, and report their measure. Needs a tolerance.
+        max_cells: Above that many cells nothing is tried and the bound is infinite.
+    """
+    asked = _Target(target, box, arithmetic)
+    magnitude = np.maximum(np.abs(box.lower), np.abs(box.upper))
+    rounding = cells.rounding(magnitude)
+    reach = _reach(cells, tolerance)
+    try:
+        found = _cells_within(cells, box, reach, max_cells)
+    except TooManyCells:
+        return CellBound(math.inf, rounding, 0, 0.0, "widened cells")
+    spread = float(np.ptp(found.values)) + 2 * float(np.max(found.slack))
+    far = _outside(cells, reach)
+    extra = rounding + cells.value_error + far * spread
+    aim = None if tolerance is None else (tolerance - extra) / (1 + far)
+    low, high = found.lower + reach[0], found.upper + reach[1]
+    errors = _sup_errors(asked, low, high, found.values, found.slack, aim)
+    excluded = 0.0
+    if exclude and aim is not None and np.any(errors > aim):
+        errors, excluded = _without_jumps(asked, found, reach, errors, aim)
+    worst = float(np.max(errors, initial=0.0))
+    total = worst * (1 + far) + extra
+    method = "widened cells"
+    if excluded == 0.0 and (tolerance is None or total > tolerance):
+        other = _mean_shift_bound(asked, cells, found, box, aim) + extra
+        if other < total:
+            total, method = other, "mean shift"
+    bounded = float(np.nextafter(total * (1 + 1e-14), np.inf))
+    return CellBound(bounded, rounding, len(found.values), excluded, method)
+
+
+def _reach(cells: CellNetwork, tolerance: float | None) -> tuple[Array, Array]:
+    """Return how far Z is followed on both sides of each axis, (d,) each."""
+    values = np.cumsum(cells.jumps) if len(cells.jumps) else np.zeros(1)
+    spread = float(np.ptp(values)) + 1e-300
+    wanted = 1e-4 * (tolerance if tolerance is not None else 1e-3 * spread) / spread
+    z_low, z_high = cells.law.reach(float(np.clip(wanted, 1e-15, 1e-3)))
+    # Places of steps are known to a few units in the last place.
+    slop = np.array([4e-16 * np.max(np.abs(places), initial=0.0) for places in cells.edges])
+    return z_low / cells.steepness - slop, z_high / cells.steepness + slop
+
+
+def _outside(cells: CellNetwork, reach: tuple[Array, Array]) -> float:
+    """Bound the probability that Z is further away than followed, on any axis with steps."""
+    total = 0.0
+    for axis, places in enumerate(cells.edges):
+        if len(places):
+            below = cells.law.below(float(reach[0][axis] * cells.steepness[axis]))
+            total += below + cells.law.above(float(reach[1][axis] * cells.steepness[axis]))
+    return total * (1 + 1e-9)
+
+
+def _cells_within(cells: CellNetwork, box: Box, reach: tuple[Array, Array], limit: int) -> Cells:
+    """Return the cells that ``x - Z`` can be in for x in the box."""
+    ends, kept, moved = [], np.ones(len(cells.jumps), dtype=bool), cells.vertices.copy()
+    for axis, places in enumerate(cells.edges):
+        begin = box.lower[axis] - reach[1][axis]
+        end = box.upper[axis] - reach[0][axis]
+        before = int(np.searchsorted(places, begin, side="right"))
+        inside = int(np.searchsorted(places, end, side="left")) - before
+        ends.append(np.concatenate([[begin], places[before : before + inside], [end]]))
+        moved[:, axis] = np.maximum(moved[:, axis] - before, 0)
+        kept &= moved[:, axis] <= inside
+    moved, jumps = moved[kept], cells.jumps[kept]
+    shape = tuple(len(part) - 1 for part in ends)
+    full = math.prod(shape)
+    if full > limit and cells.dimension == 1:
+        raise TooManyCells
+    if cells.dimension == 1 or full <= 1.5 * len(jumps) + 64:
+        if full > limit:
+            raise TooManyCells
+        table = np.zeros(shape)
+        np.add.at(table, tuple(moved.T), jumps)
+        table.flat[0] += cells.base
+        for axis in range(cells.dimension):
+            np.cumsum(table, axis=axis, out=table)
+        return grid_cells(ends, table)
+    return partition(ends, moved, jumps, cells.base, limit=min(limit, 40 * len(jumps) + 1000))
+
+
+def _sup_errors(
+    asked: _Target, lower: Array, upper: Array, values: Array, slack: Array, aim: float | None
+) -> Array:
+    """Bound ``sup |value - f|`` over boxes, sharpening only where it matters."""
+    errors = asked.distance(lower, upper, values, order=0) + slack
+    goal = _goal(errors, aim)
+    loose = np.flatnonzero(errors > goal)
+    if len(loose):
+        tight = asked.distance(lower[loose], upper[loose], values[loose], order=1)
+        errors[loose] = np.minimum(errors[loose], tight + slack[loose])
+    for depth in range(1, _DIVISIONS + 1):
+        goal = _goal(errors, aim)
+        loose = np.flatnonzero(errors > goal)
+        parts = 2 ** (lower.shape[1] * depth)
+        if not len(loose) or len(loose) * parts > _MOST_PARTS:
+            break
+        fine_lower, fine_upper = _divided(lower[loose], upper[loose], 2**depth)
+        fine = asked.distance(fine_lower, fine_upper, np.repeat(values[loose], parts), order=1)
+        sharper = fine.reshape(-1, parts).max(axis=1) + slack[loose]
+        gained = errors[loose] - sharper
+        errors[loose] = np.minimum(errors[loose], sharper)
+        if aim is None and not np.any(gained > 0.01 * errors[loose]):
+            break
+        if aim is not None and np.any(~np.isfinite(errors[loose])) and depth >= 3:
+            break
+    return errors
+
+
+def _goal(errors: Array, aim: float | None) -> float:
+    """Return what an error need not be sharpened below."""
+    if aim is not None:
+        return aim
+    # The greatest of most cells: what reaches beyond is worth sharpening.
+    return 0.98 * float(np.max(errors, initial=0.0))
+
+
+def _divided(lower: Array, upper: Array, parts: int) -> tuple[Array, Array]:
+    """Divide each box into ``parts`` equal pieces along each axis, (n * parts**d, d)."""
+    n, d = lower.shape
+    position = np.stack(np.unravel_index(np.arange(parts**d), (parts,) * d), axis=1)
+    side = (upper - lower)[:, None, :] / parts
+    low = lower[:, None, :] + position * side
+    # Neighbors share their ends exactly, and the last ends where the box does.
+    high = lower[:, None, :] + (position + 1) * side
+    high = np.where(position + 1 == parts, upper[:, None, :], high)
+    return low.reshape(n * parts**d, d), high.reshape(n * parts**d, d)
+
+
+def _without_jumps(
+    asked: _Target, found: Cells, reach: tuple[Array, Array], errors: Array, aim: float
+) -> tuple[Array, float]:
+    """Leave out the parts of widened cells where the aim is not met: the core or the margins."""
+    errors = errors.copy()
+    excluded = 0.0
+    bad = np.flatnonzero(errors > aim)
+    low, high = found.lower[bad], found.upper[bad]
+    ends = [low + reach[0], np.minimum(low, high), high, high + reach[1]]
+    worst = np.zeros(len(bad))
+    d = low.shape[1]
+    box_low, box_high = np.array(asked.box.lower), np.array(asked.box.upper)
+    for pick in np.ndindex(*(3,) * d):
+        lower = np.stack([ends[part][:, axis] for axis, part in enumerate(pick)], axis=1)
+        upper = np.stack([ends[part + 1][:, axis] for axis, part in enumerate(pick)], axis=1)
+        lower, upper = np.clip(lower, box_low, box_high), np.clip(upper, box_low, box_high)
+        piece = _sup_errors(asked, lower, upper, found.values[bad], found.slack[bad], aim)
+        out = piece > aim
+        # A little more for the rounding of sides.
+        excluded += float(np.sum(np.prod(upper[out] - lower[out], axis=1))) * (1 + 1e-12)
+        worst = np.maximum(worst, np.where(out, 0.0, piece))
+    errors[bad] = worst
+    return errors, excluded
+
+
+def _mean_shift_bound(
+    asked: _Target, cells: CellNetwork, found: Cells, box: Box, aim: float | None
+) -> float:
+    """Return ``max_B sup_B |F_B - f| + sum_i sup |d_i f| E|Z_i|``."""
+    lower = np.clip(found.lower, box.lower, box.upper)
+    upper = np.clip(found.upper, box.lower, box.upper)
+    slopes = asked.greatest_slopes(lower, upper)
+    stepped = np.array([len(places) > 0 for places in cells.edges])
+    if not np.all(np.isfinite(slopes[stepped])):
+        return math.inf
+    shift = float(np.sum((slopes / cells.steepness)[stepped])) * cells.law.mean * (1 + 1e-12)
+    rest = None if aim is None or aim <= shift else aim - shift
+    core = _sup_errors(asked, lower, upper, found.values, found.slack, rest)
+    return float(np.max(core, initial=0.0)) + shift
