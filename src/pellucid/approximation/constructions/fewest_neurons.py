@@ -22,6 +22,7 @@ from .products import Unit
 from .sigmoid_basis import (
     curvature_density,
     dictionary,
+    fit_damped,
     graded_knots,
     kink_density,
     monotone_pieces,
@@ -53,6 +54,8 @@ class Structure:
     profiles: tuple[Floats, ...] = ()
 
 
+MOST_ALONG_ONE = 40
+"""Where a structure with several directions needs more along one of them, it is given up."""
 PROFILE = np.linspace(-1, 1, 401)
 
 
@@ -97,9 +100,12 @@ def search(
         return attempts[counts]
 
     counts = guess_counts(structure, samples, room)
+    if len(counts) > 1 and max(counts) >= MOST_ALONG_ONE:
+        return None
     if sum(counts) > room or time.monotonic() > deadline:
         return None
     found = attempt(counts)
+    errors = [found.error]
     while found.error > goal and sum(counts) < room and time.monotonic() < deadline:
         # A large shortfall asks for several at once; the way back is tried below.
         jump = 1 + int(0.12 * sum(counts) * (found.error > 4 * goal))
@@ -111,7 +117,15 @@ def search(
         if not options:
             break
         counts = min(options, key=lambda option: attempt(option).error)
+        everywhere = tuple(count + jump for count in counts)
+        if attempt(counts).error > 0.7 * errors[-1] and sum(everywhere) <= room:
+            # Directions that only help together.
+            counts = min(counts, everywhere, key=lambda option: attempt(option).error)
         found = attempt(counts)
+        errors.append(min(errors[-1], found.error))
+        # Sigmoids that do not help: the structure is wrong, or too poor.
+        if len(errors) > 4 and errors[-1] > max(3 * goal, 0.6 * errors[-5]):
+            break
     step = max(1, max(counts) // 4) if found.error <= goal else 0
     while step and time.monotonic() < deadline:
         for axis in np.argsort([-count for count in counts]):
@@ -222,7 +236,8 @@ def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int
         if structure.profiles and not structure.units:
             pieces = len(monotone_pieces(structure.profiles[k], PROFILE)[0])
             count = max(1, pieces - 1)
-        while count < max(1, room):
+        most = min(max(1, room), MOST_ALONG_ONE if kinds > 1 else 300)
+        while count < most:
             best = math.inf
             for sharpness, overhang in ((1.2, 0.6), (2.0, 0.1), (3.5, -0.25)):
                 own = dictionary(
@@ -230,7 +245,7 @@ def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int
                 )
                 best = min(best, _shortfall(structure, np.hstack([*others, own]), values, keep))
             # With one direction every attempt is cheap: better to start low.
-            if best < (100 if kinds == 1 else 6) * samples.tolerance:
+            if best < (100 if kinds == 1 else 12) * samples.tolerance:
                 break
             count += 1 + count // 6
         counts.append(count)
@@ -244,12 +259,12 @@ def _shortfall(
 ) -> float:
     """Return the root mean square error of linear fits, in units of the scaled target."""
     if not structure.units:
-        weights = np.linalg.lstsq(basis, values, rcond=1e-9)[0]
+        weights = fit_damped(basis, values)
         return float(np.abs(basis @ weights - values).max()) / 2
     total = 0.0
     for unit in structure.units:
         importance, wanted = unit.importance[keep], unit.wanted[keep]
-        weights = np.linalg.lstsq(basis * importance[:, None], wanted * importance, rcond=1e-9)[0]
+        weights = fit_damped(basis * importance[:, None], wanted * importance)
         slope = np.exp(-np.abs(wanted)) * abs(unit.output) * 0.5
         total = max(total, float((slope * np.abs(basis @ weights - wanted)).max()))
     return total / 2
@@ -334,7 +349,7 @@ def write_down(
     rows = []
     for unit in structure.units:
         system = basis * unit.importance[:, None]
-        rows.append(np.linalg.lstsq(system, unit.wanted * unit.importance, rcond=1e-6)[0])
+        rows.append(fit_damped(system, unit.wanted * unit.importance))
     matrix = np.array(rows)
     return Draft(
         structure.directions,
@@ -375,8 +390,9 @@ def _fit(
             break
     drafts.sort(key=lambda one: one[0])
     best = Found(drafts[0][1], samples.error(drafts[0][1]), "tied", structure)
+    ruled: list[tuple[float, Draft]] = []
     for knots in ("tied", "free") if free else ("tied",):
-        for error, draft in drafts[:3]:
+        for error, draft in drafts[:3] if knots == "tied" else drafts[:2]:
             if best.error <= goal or time.monotonic() > deadline:
                 return best
             draft, error = correct(
@@ -392,8 +408,12 @@ def _fit(
                 draft, error = exchange(draft, samples, knots=knots, goal=goal, deadline=deadline)
             else:
                 error = samples.error(draft)
+            if knots == "tied":
+                ruled.append((error, draft))
             if error < best.error:
                 best = Found(draft, error, knots, structure)
         if knots == "tied" and best.error > 30 * goal:
             break
+        # Knots leave their rule from where it led, and from the most promising start.
+        drafts = [min(ruled, key=lambda one: one[0]), drafts[0]] if ruled else drafts
     return best

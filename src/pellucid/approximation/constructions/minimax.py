@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dposv as posv
 from scipy.special import expit
 
 from ..box import Box
@@ -145,7 +145,7 @@ def correct(
         )
     coordinates = (points @ draft.directions.T)[:, draft.along]
     emphasis = np.ones(len(values))
-    damping, stalled = 1e-2, 0
+    damping, stalled, recent = 1e-2, 0, []
     best, best_error = draft, math.inf
     forward = draft.forward(coordinates)
     for step in range(iterations):
@@ -162,7 +162,9 @@ def correct(
         if step >= settle:
             emphasis = emphasis * (np.abs(residual) / error + 0.02) ** 0.6
             emphasis /= emphasis.mean()
-            if stalled > 30:
+            recent.append(best_error)
+            slow = len(recent) > 15 and recent[-1] > 0.85 * recent[-15]
+            if stalled > 20 or (slow and best_error > 2 * goal):
                 break
         columns, take = _jacobian(draft, coordinates, forward, knots)
         root = np.sqrt(emphasis)
@@ -290,11 +292,11 @@ def _damped_solver(system: Floats, right: Floats):
     identity = np.eye(len(size))
 
     def solve(damping: float) -> Floats:
-        try:
-            factor = scipy.linalg.cho_factor(normal + damping * identity, check_finite=False)
-            return -scipy.linalg.cho_solve(factor, gradient, check_finite=False) / size
-        except scipy.linalg.LinAlgError:
-            return -np.linalg.lstsq(normal + damping * identity, gradient, rcond=1e-12)[0] / size
+        # LAPACK directly: the wrappers' checks would cost as much as these small systems.
+        _, step, failed = posv(normal + damping * identity, gradient)
+        if failed:
+            step = np.linalg.lstsq(normal + damping * identity, gradient, rcond=1e-12)[0]
+        return -step / size
 
     return solve
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..box import Box
 from . import Construction, NotApplicable
-from .exchange import Function, Samples, sample
-from .fewest_neurons import Found, Structure, search
+from .exchange import Function, Samples, sample, unscale
+from .fewest_neurons import PROFILE, Found, Structure, search
 from .products import Unit, exponential_unit, hyperbolic_units, linear_unit
-from .ridge import better
-from .sigmoid_basis import dictionary, uniform_knots
+from .ridge import better, gradients
+from .sigmoid_basis import dictionary, fit_damped, uniform_knots
 from .spectral import DEFAULT_NEURONS, DEFAULT_SECONDS, constant_network, finish
+from .summands import Summand, summands
 
 Floats = NDArray[np.float64]
 MOST_TERMS = 10
@@ -60,7 +63,7 @@ def separable(
     if flat is not None:
         return flat
     best: Found | None = None
-    structures = separable_structures(samples)
+    structures = separable_structures(samples, summands(target))
     for number, structure in enumerate(structures):
         limit = max_neurons + 1
         if best is not None and best.error <= samples.tolerance:
@@ -78,29 +81,55 @@ def separable(
     return finish(best, samples, "separable")
 
 
-def separable_structures(samples: Samples) -> list[Structure]:
-    """Return the structures to try, those with the fewest second-layer neurons first."""
-    structures = []
+def separable_structures(samples: Samples, terms: list[Summand] | None = None) -> list[Structure]:
+    """Return the structures to try, those with the fewest second-layer neurons first.
+
+    Args:
+        samples: The target.
+        terms: The summands of its formula in the user's units, where there is one.
+    """
+    found: list[Structure | None] = []
     for frame in frames(samples.box.dimension):
-        single = log_additive(samples, frame)
-        if single is not None:
-            structures.append(single)
-    for build in (shifted_products, hyperbolic_products):
-        structure = build(samples)
-        if structure is not None:
-            structures.append(structure)
+        found.append(log_additive(samples, frame))
+        found.append(superposition(samples, frame))
+    if terms is not None:
+        found.append(formula_products(samples, terms))
+    found += [shifted_products(samples), hyperbolic_products(samples)]
+    structures = [one for one in found if one is not None]
     structures.sort(key=lambda one: len(one.units))
-    return structures
+    return [
+        one if one.profiles else replace(one, profiles=line_profiles(samples, one.directions))
+        for one in structures
+    ]
 
 
 def frames(dimension: int) -> list[tuple[str, Floats]]:
-    """Return coordinate systems in which a product is looked for: the axes and, in the plane, the
-    diagonals (``xy`` is additive along ``x + y`` and ``x - y``).
+    """Return coordinate systems in which a product is looked for.
+
+    The axes and, in the plane, the diagonals: ``xy`` is additive along ``x + y`` and ``x - y``.
     """
     found = [("x, y, z, t"[: 3 * dimension - 2], np.eye(dimension))]
     if dimension == 2:
-        found.append(("the diagonals", np.array([[0.5, 0.5], [0.5, -0.5]])))
+        found.append(("x + y, x - y", np.array([[0.5, 0.5], [0.5, -0.5]])))
     return found
+
+
+def line_profiles(samples: Samples, directions: Floats) -> tuple[Floats, ...]:
+    """Sample the target along each axis where it varies most; empty for other directions."""
+    grid = samples.grid_values
+    if not np.array_equal(directions, np.eye(grid.ndim)):
+        return ()
+    profiles = []
+    for axis in range(grid.ndim):
+        lines = np.moveaxis(np.abs(np.diff(grid, axis=axis)).sum(axis), 0, 0)
+        place = np.unravel_index(int(np.argmax(lines)), lines.shape)
+        points = np.empty((len(PROFILE), grid.ndim))
+        others = [k for k in range(grid.ndim) if k != axis]
+        for k, index in zip(others, place, strict=True):
+            points[:, k] = samples.axes[k][index]
+        points[:, axis] = PROFILE
+        profiles.append(samples(points))
+    return tuple(profiles)
 
 
 def log_additive(samples: Samples, frame: tuple[str, Floats]) -> Structure | None:
@@ -128,15 +157,200 @@ def log_additive(samples: Samples, frame: tuple[str, Floats]) -> Structure | Non
             continue
         unit = exponential_unit(shifted, role=f"product of functions of {name}")
         system = stacked * unit.importance[:, None]
-        weights = np.linalg.lstsq(system, unit.wanted * unit.importance, rcond=1e-7)[0]
+        weights = fit_damped(system, unit.wanted * unit.importance)
         with np.errstate(over="ignore"):
             got = unit.output * np.exp(np.minimum(stacked @ weights, 5.0)) + offset
         error = float(np.abs(got - values).max())
         if best is None or error < 0.8 * best[0]:
             best = (error, unit, offset)
-    if best is None or best[0] > max(40 * samples.tolerance, 0.02) or best[0] > 0.3:
+    if best is None or best[0] > min(10 * samples.tolerance, 0.1):
         return None
     return Structure(f"one product over {name}", directions, (best[1],), best[2])
+
+
+def superposition(samples: Samples, frame: tuple[str, Floats]) -> Structure | None:
+    """Return a dictionary over ``z = A(x) + B(y) + ...`` where the target is a function g of z.
+
+    With ``a = A'`` and ``b = B'`` it holds that ``f_x b(y) - f_y a(x) = 0``, a homogeneous linear
+    system for polynomials a and b, solved by its smallest singular vector; g may be anything.
+    """
+    name, directions = frame
+    points, slopes = gradients(samples)
+    slopes = slopes @ np.linalg.pinv(directions)
+    along = points @ directions.T
+    sizes = np.linalg.norm(slopes, axis=1, keepdims=True)
+    fine = np.isfinite(sizes[:, 0]) & (sizes[:, 0] > 1e-3 * np.nanmedian(sizes))
+    if fine.sum() < 100:
+        return None
+    slopes = slopes[fine] / sizes[fine]
+    degree, kinds = 7, len(directions)
+    powers = [np.polynomial.chebyshev.chebvander(along[fine, k], degree) for k in range(kinds)]
+    rows = []
+    for k in range(1, kinds):
+        blocks = [np.zeros_like(powers[0])] * kinds
+        blocks[0] = -slopes[:, k : k + 1] * powers[0]
+        blocks[k] = slopes[:, :1] * powers[k]
+        rows.append(np.hstack(blocks))
+    singular, right = np.linalg.svd(np.vstack(rows), full_matrices=False)[1:]
+    if singular[-1] > 2e-3 * singular[0] or singular[-1] > 0.1 * singular[-2]:
+        return None
+    parts = right[-1].reshape(kinds, -1)
+    summands = [np.polynomial.chebyshev.chebint(part) for part in parts]
+
+    def inner(where: Floats) -> Floats:
+        coordinates = where @ directions.T
+        total = np.zeros(len(where))
+        for k, summand in enumerate(summands):
+            total += np.polynomial.chebyshev.chebval(coordinates[:, k], summand)
+        return total
+
+    checked = inner(samples.check_points)
+    low, high = float(checked.min()), float(checked.max())
+    order = np.argsort(checked)
+    height = 2 * (checked[order] - low) / (high - low) - 1
+    # Values with the same z agree where the target is a function of z alone.
+    count = max(1, len(order) // 1500)
+    cut = len(order) // count * count
+    shape = (-1, count)
+    nodes = height[:cut].reshape(shape).mean(1)
+    means = samples.check_values[order][:cut].reshape(shape).mean(1)
+    spread = np.abs(np.interp(height, nodes, means) - samples.check_values[order])
+    if np.median(spread) > 0.02:
+        return None
+    outer = sample(
+        lambda where: np.interp(where[:, 0], nodes, means),
+        Box((-1.0,), (1.0,)),
+        tolerance=max(samples.tolerance, 1e-4),
+    )
+    # The correction of the whole network does better than the outer fit alone.
+    found = search(
+        Structure("outer function", np.eye(1), profiles=(outer(PROFILE[:, None]),)),
+        outer,
+        fewer_than=30,
+        deadline=time.monotonic() + 0.5,
+    )
+    if found is None or found.error > 0.2:
+        return None
+    size = samples.grid_values.size
+    z = 2 * (inner(samples.points[:size]) - low) / (high - low) - 1
+    units = []
+    for knot, steepness, weight in zip(
+        found.draft.knots, found.draft.steepness, found.draft.output, strict=True
+    ):
+        wanted = steepness * (z - knot)
+        importance = np.exp(-np.abs(wanted) / 2) + 0.03
+        role = f"outer function of A + B over {name}"
+        units.append(Unit(wanted, importance, float(weight) * outer.scale, role))
+    constant = outer.center + outer.scale * found.draft.constant
+    return Structure(f"a function of a sum over {name}", directions, tuple(units), constant)
+
+
+def formula_products(samples: Samples, terms: list[Summand]) -> Structure | None:
+    """Return neurons for the summands of a formula, each by itself.
+
+    A product whose factors each vary along one direction needs one exponential neuron where all
+    factors have one sign, two where one of them has both. What is a sum of functions of single
+    directions joins the linear part; other terms are shifted as in :func:`shifted_products`.
+    """
+    grid = samples.grid_values
+    dimension = grid.ndim
+    where = samples.points[: grid.size]
+    units: list[Unit] = []
+    additive = np.zeros(grid.size)
+    mixed = np.zeros(grid.shape)
+    directions: list[Floats] = []
+    for number, term in enumerate(terms, start=1):
+        values = term(unscale(where, samples.box)) / samples.scale
+        if not np.isfinite(values).all():
+            return None
+        if np.abs(interaction(values.reshape(grid.shape))).max() < 0.05 * samples.tolerance:
+            additive = additive + values
+            directions += [np.eye(dimension)[k] for k in _varying(values.reshape(grid.shape))]
+            continue
+        along = [direction_of(samples, factor) for factor in term.factors]
+        known = [one for one in along if one is not None]
+        if len(known) < len(along):
+            product = _outer(best_rank_one(values.reshape(grid.shape))).ravel()
+            if values.min() * values.max() >= 0 and (
+                np.abs(product - values).max() < 0.1 * samples.tolerance
+            ):
+                units.append(exponential_unit(values, role=f"summand {number} of the formula"))
+                directions += [np.eye(dimension)[k] for k in _varying(values.reshape(grid.shape))]
+                continue
+            mixed = mixed + values.reshape(grid.shape)
+            continue
+        merged = _merge(known)
+        if len(merged) == 1:
+            additive = additive + values
+            directions += merged
+            continue
+        # Factors along one direction count as one.
+        parts = [np.ones(grid.size) for _ in merged]
+        for factor, direction in zip(term.factors, known, strict=True):
+            place = next(k for k, one in enumerate(merged) if _parallel(one, direction))
+            parts[place] = parts[place] * factor(unscale(where, samples.box))
+        signed = [k for k, part in enumerate(parts) if part.min() < 0 < part.max()]
+        role = f"summand {number} of the formula"
+        if len(signed) > 1:
+            mixed = mixed + values.reshape(grid.shape)
+            continue
+        directions += merged
+        if signed:
+            positive = np.prod([np.abs(p) for k, p in enumerate(parts) if k != signed[0]], axis=0)
+            rest = values / np.where(positive > 0, positive, 1.0)
+            units += hyperbolic_units(rest, positive, role=role)
+        else:
+            units.append(exponential_unit(values, role=role))
+    more, left = _shifted(mixed, samples.tolerance)
+    units += more
+    if not units or len(units) >= MOST_TERMS:
+        return None
+    if np.abs(mixed).max() > 0:
+        directions += [np.eye(dimension)[k] for k in _varying(mixed)]
+    constant = -samples.center / samples.scale
+    structure = _with_linear_part(
+        samples, "products of the formula", units, additive + left.ravel(), constant
+    )
+    merged = sorted(_merge(directions), key=lambda one: (np.count_nonzero(one), *(-one)))
+    return replace(structure, directions=np.array(merged))
+
+
+def direction_of(samples: Samples, factor: Function) -> Floats | None:
+    """Return the direction along which a function varies, or ``None`` where there are several."""
+    generator = np.random.default_rng(0)
+    points = generator.uniform(-0.95, 0.95, (60, samples.box.dimension))
+    slopes = []
+    for row in np.eye(samples.box.dimension) * 1e-5:
+        upper, lower = unscale(points + row, samples.box), unscale(points - row, samples.box)
+        slopes.append(factor(upper) - factor(lower))
+    slopes = np.stack(slopes, axis=1)
+    sizes = np.linalg.norm(slopes, axis=1)
+    if not np.isfinite(sizes).all() or sizes.max() == 0:
+        return None
+    strong = sizes > 1e-3 * sizes.max()
+    normal = slopes[strong] / sizes[strong, None]
+    direction = np.linalg.svd(normal, full_matrices=False)[2][0]
+    if np.mean(np.abs(normal @ direction) > 1 - 1e-6) < 0.95:
+        return None
+    direction = np.where(np.abs(direction) < 1e-4, 0.0, direction)
+    direction = direction / np.abs(direction).sum()
+    return direction * np.sign(direction[np.argmax(np.abs(direction))])
+
+
+def _parallel(one: Floats, other: Floats) -> bool:
+    return bool(min(np.abs(one - other).max(), np.abs(one + other).max()) < 1e-3)
+
+
+def _merge(directions: list[Floats]) -> list[Floats]:
+    merged: list[Floats] = []
+    for direction in directions:
+        if not any(_parallel(direction, one) for one in merged):
+            merged.append(direction)
+    return merged
+
+
+def _varying(grid: Floats) -> list[int]:
+    return [k for k in range(grid.ndim) if np.ptp(grid, axis=k).max() > 0]
 
 
 def shifted_products(samples: Samples) -> Structure | None:
@@ -146,29 +360,47 @@ def shifted_products(samples: Samples) -> Structure | None:
     leaves lower products behind, which are taken in turn, and a sum of functions of single
     variables at the end.
     """
-    grid = samples.grid_values
-    rest = grid.copy()
-    units: list[Unit] = []
-    left = interaction(rest)
-    while np.abs(left).max() > 0.7 * samples.tolerance and len(units) < MOST_TERMS:
-        factors = best_rank_one(left)
-        product = np.ones(1)
-        sign = 1.0
-        for factor in factors:
-            top = float(np.abs(factor).max())
-            factor = factor / top
-            sign *= top
-            if factor.min() < 0:
-                factor = factor + 1.4 * -float(factor.min()) + 0.1
-            product = np.multiply.outer(product, factor)
-        product = sign * product[0]
-        role = f"product {len(units) + 1}: {_factor_names(factors)}"
-        units.append(exponential_unit(product.ravel(), role=role))
-        rest = rest - product
-        left = interaction(rest)
+    units, additive = _shifted(samples.grid_values, samples.tolerance)
     if not units or len(units) >= MOST_TERMS:
         return None
-    return _with_linear_part(samples, "shifted products", units, (rest - left).ravel())
+    return _with_linear_part(samples, "shifted products", units, additive.ravel())
+
+
+def _shifted(rest: Floats, tolerance: float) -> tuple[list[Unit], Floats]:
+    """Split a grid into shifted products, those of most variables first, and an additive part."""
+    units: list[Unit] = []
+    dimension = rest.ndim
+    for many in range(dimension, 1, -1):
+        for chosen in itertools.combinations(range(dimension), many):
+            while len(units) < MOST_TERMS:
+                left = pure_interaction(rest, chosen)
+                if np.abs(left).max() <= 0.6 * tolerance:
+                    break
+                factors = best_rank_one(left)
+                product = np.ones(rest.shape)
+                for place, (axis, factor) in enumerate(zip(chosen, factors, strict=True)):
+                    top = float(np.abs(factor).max())
+                    shifted = factor / top
+                    if shifted.min() < 0:
+                        shifted = shifted + 1.4 * -float(shifted.min()) + 0.1
+                    product = product * _along(shifted, axis, rest.shape) * top
+                    factors[place] = factor
+                names = [np.ones(2)] * dimension
+                for axis, factor in zip(chosen, factors, strict=True):
+                    names[axis] = factor
+                role = f"shifted product {len(units) + 1}: {_factor_names(names)}"
+                units.append(exponential_unit(product.ravel(), role=role))
+                rest = rest - product
+    return units, rest - interaction(rest)
+
+
+def pure_interaction(values: Floats, chosen: tuple[int, ...]) -> Floats:
+    """Return the analysis-of-variance part of a grid that belongs to exactly the chosen axes."""
+    others = tuple(k for k in range(values.ndim) if k not in chosen)
+    part = values.mean(axis=others) if others else values
+    for axis in range(part.ndim):
+        part = part - part.mean(axis=axis, keepdims=True)
+    return part
 
 
 def hyperbolic_products(samples: Samples) -> Structure | None:
