@@ -74,6 +74,9 @@ class TableTarget:
     lipschitz: tuple[float, ...] | None = None
     kind: ClassVar[str] = "table"
 
+    def __str__(self) -> str:
+        return f"the table of {' × '.join(str(count) for count in self.values.shape)} values"
+
     def __post_init__(self) -> None:
         values = np.ascontiguousarray(self.values, dtype=np.float64)
         if values.ndim != self.box.dimension:

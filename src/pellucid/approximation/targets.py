@@ -69,6 +69,9 @@ class ExpressionTarget:
     #: Nothing lies between the formula and what is enclosed.
     slack: ClassVar[float] = 0.0
 
+    def __str__(self) -> str:
+        return shorten(self.expression.text)
+
     @property
     def dimension(self) -> int:
         """How many coordinates a point has."""
@@ -124,6 +127,9 @@ class BlackBoxTarget:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_values", _adapted(self.function, self.box))
+
+    def __str__(self) -> str:
+        return f"the function {self.name}"
 
     @property
     def dimension(self) -> int:

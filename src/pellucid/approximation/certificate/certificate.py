@@ -60,6 +60,28 @@ class Certificate:
         """The bound is at most the tolerance; False where none was asked for."""
         return self.tolerance is not None and self.bound <= self.tolerance
 
+    def in_words(self) -> str:
+        """Say in one sentence what is certified, and on what it rests."""
+        if self.status == "pac":
+            share = self.details.get("measure")
+            rare = "an unknown part" if share is None else f"a share of {share:.2g}"
+            return (
+                f"error up to {self.bound:.4g} at the sampled points, more on at most {rare} of "
+                f"the box with probability {1 - float(self.details.get('delta', 0)):.6g} (pac: "
+                "nothing is known between the samples)"
+            )
+        if not math.isfinite(self.bound):
+            return f"no bound of the error could be proved ({self.status})"
+        error = f"error at most {self.bound:.4g}"
+        if self.status == "conditional":
+            return f"{error} everywhere on the box, if the given slopes hold (conditional)"
+        if self.status == "heuristic":
+            return (
+                f"{error} outside of a set of measure {self.excluded_measure:.2g} where the "
+                "function may jump (heuristic: no bound holds everywhere)"
+            )
+        return f"{error} everywhere on the box, rounding included (proved, {self.method})"
+
     def to_json(self) -> dict[str, Any]:
         """Return the content as JSON values, with a seal over all of them."""
         content: dict[str, Any] = {"format": FORMAT}

@@ -25,7 +25,8 @@ class CellSplits:
         splits: Which cell was halved, along which axis, and value and radius of both halves: the
             lower half keeps the number, the upper half gets the next one.
         largest: Radius of the worst cell with 1, 2, 3, ... cells.
-        neurons: Pairs (radius of the worst cell, neurons that encode the cells).
+        neurons: Pairs (radius of the worst cell, neurons that encode the cells), one for each time
+            the radius has fallen by a tenth.
         equal: Pairs (number of equal cells, radius of the worst of them).
     """
 
@@ -72,7 +73,6 @@ def split_cells(values: Floats, tolerance: float) -> CellSplits:
     queue = [(-start[1], 0)]
     splits, largest = [], [start[1]]
     neurons = [(start[1], 0)]
-    next_count = 2
     while queue and len(cells) < _MOST_CELLS[values.ndim]:
         radius, number = queue[0]
         if -radius <= tolerance or -radius <= 0:
@@ -90,10 +90,9 @@ def split_cells(values: Floats, tolerance: float) -> CellSplits:
         heapq.heappush(queue, (-halves[0][1], number))
         heapq.heappush(queue, (-halves[1][1], len(cells) - 1))
         largest.append(-queue[0][0])
-        if len(cells) >= next_count:
+        if largest[-1] <= 0.9 * neurons[-1][0]:
             neurons.append((largest[-1], count_neurons(cells, held, whole)))
-            next_count = max(len(cells) + 1, round(1.4 * len(cells)))
-    if len(cells) > 1:
+    if largest[-1] < neurons[-1][0]:
         neurons.append((largest[-1], count_neurons(cells, held, whole)))
     return CellSplits(
         values.ndim, start, tuple(splits), tuple(largest), tuple(neurons), _equal_cells(values)

@@ -281,8 +281,8 @@ function heatMap(host, { values, columns, rows, low, high, palette = "sequential
       element("circle", { class: "ring", cx, cy, r: 7 }, over);
       if (text) {
         const end = cx > (area.left + area.right) / 2;
-        element("text", { class: `mark-label halo${end ? " end" : ""}`, x: cx + (end ? -11 : 11),
-          y: Math.max(area.top + 12, Math.min(area.bottom - 5, cy + 4)) }, over, text);
+        element("text", { class: `mark-label halo${end ? " end" : ""}`, x: cx + (end ? -8 : 8),
+          y: cy - 10 < area.top + 12 ? cy + 20 : cy - 10 }, over, text);
       }
     },
     line(x1, y1, x2, y2, className) {
