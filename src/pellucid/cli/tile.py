@@ -95,7 +95,7 @@ def run(given: Sequence[str]) -> int:
             count = neuron_count(
                 tiling.lipschitz, values.tolerance, box.dimension, sides=tuple(box.sides.tolist())
             )
-    found = audit(tiling)
+    found = audit(tiling, quiet=values.quiet)
     facts = {"expression": values.expression, **_facts(found, count)}
     files = []
     if folder is not None:
