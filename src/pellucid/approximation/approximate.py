@@ -37,6 +37,10 @@ SCHEMES = {
 that needs many is stopped as soon as it has more than the best."""
 
 
+_SMALL_SHARE = 0.01
+"""Around jumps of the function, leaving out more of the box than this is a fault of the network."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What became of one scheme.
@@ -236,18 +240,24 @@ class _Search:
     def try_scheme(self, name: str, max_neurons: int) -> None:
         """Build and certify with one scheme, and keep the result if it is better."""
         begin = time.monotonic()
+        capped = ""
         if self._best is not None and self._best[2].met:
-            # More neurons than the best has would not be kept.
-            max_neurons = min(max_neurons, self._best[1].hidden_neurons - 1)
+            # A network that is no smaller than the best would not be kept.
+            best = self._best[1].hidden_neurons
+            if best <= max_neurons:
+                max_neurons = best - 1
+                capped = f"takes {best:,} neurons or more, as the best so far has"
         left = self._max_seconds - (begin - self._started)
         if max_neurons < 1 or left <= 0:
-            reason = "fewer neurons than the best has is none" if left > 0 else "no time was left"
-            self._add(name, None, None, begin, f"not tried: {reason}")
+            self._add(name, begin, capped if left > 0 else "not tried: no time was left")
             return
         try:
             built = self._build(name, max_neurons, left)
         except NotApplicable as reason:
-            self._add(name, None, None, begin, str(reason))
+            self._add(name, begin, str(reason))
+            return
+        if capped and built.details.get("met") is False:
+            self._add(name, begin, capped)
             return
         left = max(1.0, self._max_seconds - (time.monotonic() - self._started))
         certificate = certify(
@@ -258,7 +268,10 @@ class _Search:
             seed=self._seed,
             max_seconds=left,
         )
-        self._add(name, built.network, certificate, begin, built.remark)
+        if capped and not certificate.met:
+            self._add(name, begin, capped)
+            return
+        self._add(name, begin, built.remark, built.network, certificate)
         if self._is_better(built.network, certificate):
             self._best = (name, built.network, certificate)
             if self._on_improvement is not None:
@@ -282,19 +295,23 @@ class _Search:
         _, best_network, best = self._best
 
         def rank(network: SigmoidNetwork, certificate: Certificate) -> tuple[float, ...]:
+            neurons = network.hidden_neurons
             if certificate.met:
-                return (0.0, network.hidden_neurons, network.parameters)
-            return (1.0, certificate.bound, network.hidden_neurons)
+                return (0.0, neurons, network.parameters)
+            share = certificate.excluded_measure / self._box.volume
+            if certificate.bound <= self._tolerance:  # but not everywhere
+                return (1.0, max(share, _SMALL_SHARE), neurons)
+            return (2.0, certificate.bound, neurons)
 
         return rank(network, certificate) < rank(best_network, best)
 
     def _add(
         self,
         name: str,
-        network: SigmoidNetwork | None,
-        certificate: Certificate | None,
         begin: float,
         remark: str,
+        network: SigmoidNetwork | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self._candidates.append(
             Candidate(

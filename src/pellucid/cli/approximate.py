@@ -114,12 +114,23 @@ def run(given: Sequence[str]) -> int:
     else:
         print_lines(describe(result, files))
     if not result.met:
-        print_note(
-            f"the tolerance {result.tolerance:g} was not reached: the best certified bound is "
-            f"{result.certificate.bound:.3g}, and its network is kept. "
-            "Raise --max-neurons or --max-seconds, or the tolerance."
-        )
+        print_note(_why_not_met(result))
     return 0 if result.met else 1
+
+
+def _why_not_met(result: Approximation) -> str:
+    certificate = result.certificate
+    if certificate.status == "heuristic":
+        return (
+            f"{result.target} may jump: next to a jump no continuous network is close to it. What "
+            f"is certified leaves out {certificate.excluded_measure:.2g} of the box's "
+            f"{result.box.volume:g}. Approximate each side of the jump by itself."
+        )
+    return (
+        f"the tolerance {result.tolerance:g} was not reached: the best certified bound is "
+        f"{certificate.bound:.3g}, and its network is kept. Raise --max-neurons or --max-seconds, "
+        "or the tolerance."
+    )
 
 
 class _Writer:
@@ -207,7 +218,11 @@ def _read_target(values: argparse.Namespace) -> tuple[Target, Box]:
     text = values.function
     if Path(text).suffix in _TABLES:
         table = _read_table(Path(text))
-        box = Box.from_ends(values.box) if values.box else Box((0.0,) * table.ndim, (1.0,) * table.ndim)
+        box = (
+            Box.from_ends(values.box)
+            if values.box
+            else Box((0.0,) * table.ndim, (1.0,) * table.ndim)
+        )
         if values.lipschitz is None:
             raise UsageError(
                 "lipschitz must be given with a table: between its points a function can do "
@@ -222,7 +237,7 @@ def _read_target(values: argparse.Namespace) -> tuple[Target, Box]:
     box = Box.from_ends(values.box) if values.box else None
     expression = parse(text, None if box is None else box.dimension)
     if box is None:
-        box = Box((0.0,) * expression.dimension, (1.0,) * expression.dimension)
+        box = Box.from_ends([0.0, 1.0] * expression.dimension)
     return make_target(expression, box, None), box
 
 
