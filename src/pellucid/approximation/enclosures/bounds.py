@@ -123,7 +123,9 @@ def lipschitz_bounds(
 
 
 def _most_boxes(expression: Expression) -> int:
-    return min(_MOST_BOXES, max(1_000, _MOST_STEPS // len(expression.steps)))
+    # The Hessian of a norm costs about ten times that of another step.
+    steps = sum(10 if node.operation == "norm" else 1 for node in expression.steps)
+    return min(_MOST_BOXES, max(1_000, _MOST_STEPS // steps))
 
 
 def _widest(jet: Jet, lower: np.ndarray, upper: np.ndarray, box: Box) -> np.ndarray:
