@@ -97,8 +97,9 @@ class EvenGrid:
         flat, result = torch.from_numpy(points).view(-1), torch.from_numpy(out)
         scratch = torch.empty(2 * min(n, _CHUNK))
         moving = np.empty(len(scratch), dtype=bool)
+        either = np.empty(len(scratch) // 2, dtype=bool)
         threshold = np.float32(1 - self.width)
-        near = []
+        near: tuple[list[Any], list[Any]] = ([], [])
         with torch.inference_mode():
             for start in range(0, n, _CHUNK):
                 count = min(_CHUNK, n - start)
@@ -111,10 +112,12 @@ class EvenGrid:
                 _affine(part, self._ending, places)
                 torch.frac(places, out=places)
                 np.greater(places.numpy(), threshold, out=flags)
-                near.append((np.flatnonzero(flags) >> 1) + start)
-            chosen = np.concatenate(near)
-            if len(chosen):
-                out[chosen] = self._in_transition(points[chosen])
+                # Both flags of a point at once.
+                np.not_equal(flags.view(np.uint16), 0, out=either[:count])
+                hits = np.flatnonzero(either[:count])
+                for axis in (0, 1):
+                    near[axis].append(hits[flags[2 * hits + axis]] + start)
+        self._correct(points, np.concatenate(near[0]), np.concatenate(near[1]), out)
         return out
 
     @cached_property
@@ -133,18 +136,68 @@ class EvenGrid:
         """Positions in cells, moved so that a transition ends where a cell does."""
         return _tiled(1 / self.sides, -self.origin / self.sides - self.shift)
 
+    def _correct(
+        self,
+        points: NDArray[np.float32],
+        first: NDArray[np.int64],
+        second: NDArray[np.int64],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Evaluate anew the points of which the first, or the second, axis is in a transition."""
+        for axis, chosen in enumerate((first, second)):
+            if len(chosen):
+                near = points[chosen]
+                out[chosen] = self._along(axis, near[:, axis], near[:, 1 - axis])
+        twice = np.intersect1d(first, second, assume_unique=True)
+        if len(twice):
+            out[twice] = self._in_transition(points[twice])
+
+    def _along(
+        self, axis: int, coordinates: NDArray[np.float32], others: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Evaluate where one axis is in a transition and the other is not, (m,) each."""
+        law, counts, other = self.law, self._counts, 1 - axis
+        strides = (1, int(counts[0]))
+        # In float64: between two float32 positions a step may go half its way.
+        position = coordinates.astype(np.float64)
+        position -= self.origin[axis] + self.shift[axis] * self.sides[axis]
+        position *= 1 / self.sides[axis]
+        base = np.floor(position)
+        position -= base + (1 - self.shift[axis])
+        position *= self.sharpness[axis]
+        u = self._marginal((position + law.centre).astype(np.float32))
+        # Rounding may have hidden that the other axis is at the very end of a transition: its cell
+        # changes at the edge, amid one.
+        elsewhere = others.astype(np.float64)
+        elsewhere -= self.origin[other]
+        elsewhere *= 1 / self.sides[other]
+        row = np.clip(np.floor(elsewhere), 0, counts[other] - 1).astype(np.int64)
+        # No edge before the first cell or after the last: there the cell is the nearest.
+        before = np.clip(base, 0, counts[axis] - 1)
+        after = np.clip(base + 1, 0, counts[axis] - 1)
+        table = self.values.view(-1).numpy()
+        low = table.take(before.astype(np.int64) * strides[axis] + row * strides[other])
+        high = table.take(after.astype(np.int64) * strides[axis] + row * strides[other])
+        return low + (high - low) * u
+
+    def _marginal(self, argument: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return u, how far an AND neuron is on that depends on one step of this argument."""
+        offset = np.float32(self.law.offset)
+        grown = np.float32(1 + np.exp(self.law.offset))
+        with np.errstate(over="ignore"):
+            off = np.float32(self.law.gain) / (1 + np.exp(argument))
+            return grown / (1 + np.exp(off + offset))
+
     def _in_transition(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Evaluate with steps and AND neuron, one edge on each axis, (m, 2) to (m,)."""
-        import torch
-
         law = self.law
-        # In float64: between two float32 positions a step may go half its way.
         position = (points - self.origin) / self.sides - self.shift
         base = np.floor(position)
         z = (position - base - (1 - self.shift)) * self.sharpness + law.centre
         # No edge before the first cell or after the last: there the cell is the nearest.
         exists = (base >= 0) & (base <= self._counts - 2)
-        off = torch.sigmoid(torch.from_numpy(-z.astype(np.float32))).mul_(law.gain).numpy()
+        with np.errstate(over="ignore"):
+            off = np.float32(law.gain) / (1 + np.exp(z.astype(np.float32)))
         off[~exists] = np.inf
         first = np.clip(base, 0, self._counts - 1).astype(np.int64)
         along = exists * np.array([1, self._counts[0]])
