@@ -133,7 +133,7 @@ def search(
             if min(smaller) < 1 or time.monotonic() > deadline:
                 continue
             if attempt(smaller).error <= goal:
-                counts = smaller
+                counts = tuple(int(count) for count in smaller)
                 break
         else:
             step //= 2
@@ -220,7 +220,7 @@ def search_sum(
             goal=0.9 * goal,
             deadline=deadline,
         )
-        if error <= 1.3 * goal:
+        if error <= 1.03 * goal:
             draft, error = exchange(draft, samples, knots="free", goal=goal, deadline=deadline)
             if error <= goal:
                 found = Found(draft, error, "free", structure)
@@ -257,7 +257,7 @@ def _merged(
         np.concatenate([draft.steepness for draft in drafts]),
         None,
         np.zeros(0),
-        np.concatenate([d.output * line.scale for d, line in zip(drafts, lines, strict=True)]),
+        np.concatenate([_scaled(d.output, line) for d, line in zip(drafts, lines, strict=True)]),
         sum(d.constant * line.scale + line.center for d, line in zip(drafts, lines, strict=True)),
     )
     # The summands are known up to constants: the middle of the errors sets their sum.
@@ -266,6 +266,10 @@ def _merged(
     merged = replace(merged, constant=merged.constant - middle)
     knots = "free" if any(one.knots == "free" for one in chosen) else "tied"
     return Found(merged, samples.error(merged), knots, structure)
+
+
+def _scaled(weights: Floats, line: Samples) -> Floats:
+    return np.multiply(weights, line.scale, dtype=np.float64)
 
 
 def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int, ...]:
@@ -451,7 +455,7 @@ def _fit(
                 iterations=90,
                 deadline=deadline,
             )
-            if error <= 1.3 * goal:
+            if error <= 1.03 * goal:
                 draft, error = exchange(draft, samples, knots=knots, goal=goal, deadline=deadline)
             else:
                 error = samples.error(draft)

@@ -12,14 +12,15 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dposv as posv
 from scipy.special import expit
 
 from ..box import Box
 from ..network import NeuronGroup, SigmoidLayer, SigmoidNetwork, variable_names
 
 Floats = NDArray[np.float64]
+(posv,) = scipy.linalg.get_lapack_funcs(("posv",), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,9 +249,10 @@ def project(
         right = residual * root[:, 0]
         before = float(right @ right)
         size = np.linalg.norm(moving, axis=0) + 1e-300
+        orthogonal, triangle = np.linalg.qr(moving / size)
+        padded = np.concatenate([-(orthogonal.T @ right), np.zeros(len(size))])
         for _ in range(7):
-            system = np.vstack([moving / size, math.sqrt(damping) * np.eye(len(size))])
-            padded = np.concatenate([-right, np.zeros(len(size))])
+            system = np.vstack([triangle, math.sqrt(damping) * np.eye(len(size))])
             part = np.linalg.lstsq(system, padded, rcond=None)[0] / size
             trial = take(np.concatenate([np.zeros(1 + len(draft.output)), part]))
             fitted = _outer_fit(trial, coordinates, values, emphasis, rank)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 
@@ -114,6 +115,10 @@ def _on_line(samples: Samples, direction: Floats) -> Function:
     return lambda where: samples(where * direction)
 
 
+def _series(series: Floats, where: Floats) -> Floats:
+    return np.asarray(np.polynomial.chebyshev.chebval(where[:, 0], series), dtype=np.float64)
+
+
 def _split(samples: Samples, directions: Floats, *, degree: int = 40) -> list[Function]:
     """Return the summands of a smooth sum over given directions, by a polynomial fit of all."""
     points = samples.check_points[:: 1 + len(samples.check_points) // 5000]
@@ -124,7 +129,7 @@ def _split(samples: Samples, directions: Floats, *, degree: int = 40) -> list[Fu
     parts: list[Function] = []
     for part in weights[1:].reshape(len(directions), degree):
         series = np.concatenate([[0.0], part])
-        parts.append(lambda where, series=series: chebyshev.chebval(where[:, 0], series))
+        parts.append(functools.partial(_series, series))
     return parts
 
 
