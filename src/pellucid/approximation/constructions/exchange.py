@@ -209,7 +209,7 @@ def exchange(
             break
         samples.points = np.vstack([samples.points, samples.check_points[chosen]])
         samples.values = np.concatenate([samples.values, samples.check_values[chosen]])
-        draft, _ = correct(
+        draft, fitted = correct(
             draft,
             samples.points,
             samples.values,
@@ -222,7 +222,8 @@ def exchange(
         error = samples.error(draft)
         if error < best_error:
             best, best_error = draft, error
-        elif error > 3 * goal:
+        if fitted > goal:
+            # Not for want of points: this is as low as the draft goes.
             break
     return best, best_error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from dataclasses import replace
 
@@ -13,14 +12,24 @@ from ..box import Box
 from . import Construction, NotApplicable
 from .exchange import Function, Samples, sample, unscale
 from .fewest_neurons import PROFILE, Found, Structure, search
-from .products import Unit, exponential_unit, hyperbolic_units, linear_unit
-from .ridge import better, gradients
+from .low_rank import (
+    MOST_TERMS,
+    best_rank_one,
+    hyperbolic_products,
+    interaction,
+    outer,
+    shifted_products,
+    split_shifted,
+    with_linear_part,
+)
+from .products import Unit, exponential_unit, hyperbolic_units
+from .ridge import better
 from .sigmoid_basis import dictionary, fit_damped, uniform_knots
 from .spectral import DEFAULT_NEURONS, DEFAULT_SECONDS, constant_network, finish
 from .summands import Summand, summands
+from .superposition import superposition
 
 Floats = NDArray[np.float64]
-MOST_TERMS = 10
 
 
 def separable(
@@ -168,83 +177,6 @@ def log_additive(samples: Samples, frame: tuple[str, Floats]) -> Structure | Non
     return Structure(f"one product over {name}", directions, (best[1],), best[2])
 
 
-def superposition(samples: Samples, frame: tuple[str, Floats]) -> Structure | None:
-    """Return a dictionary over ``z = A(x) + B(y) + ...`` where the target is a function g of z.
-
-    With ``a = A'`` and ``b = B'`` it holds that ``f_x b(y) - f_y a(x) = 0``, a homogeneous linear
-    system for polynomials a and b, solved by its smallest singular vector; g may be anything.
-    """
-    name, directions = frame
-    points, slopes = gradients(samples)
-    slopes = slopes @ np.linalg.pinv(directions)
-    along = points @ directions.T
-    sizes = np.linalg.norm(slopes, axis=1, keepdims=True)
-    fine = np.isfinite(sizes[:, 0]) & (sizes[:, 0] > 1e-3 * np.nanmedian(sizes))
-    if fine.sum() < 100:
-        return None
-    slopes = slopes[fine] / sizes[fine]
-    degree, kinds = 7, len(directions)
-    powers = [np.polynomial.chebyshev.chebvander(along[fine, k], degree) for k in range(kinds)]
-    rows = []
-    for k in range(1, kinds):
-        blocks = [np.zeros_like(powers[0])] * kinds
-        blocks[0] = -slopes[:, k : k + 1] * powers[0]
-        blocks[k] = slopes[:, :1] * powers[k]
-        rows.append(np.hstack(blocks))
-    singular, right = np.linalg.svd(np.vstack(rows), full_matrices=False)[1:]
-    if singular[-1] > 2e-3 * singular[0] or singular[-1] > 0.1 * singular[-2]:
-        return None
-    parts = right[-1].reshape(kinds, -1)
-    summands = [np.polynomial.chebyshev.chebint(part) for part in parts]
-
-    def inner(where: Floats) -> Floats:
-        coordinates = where @ directions.T
-        total = np.zeros(len(where))
-        for k, summand in enumerate(summands):
-            total += np.polynomial.chebyshev.chebval(coordinates[:, k], summand)
-        return total
-
-    checked = inner(samples.check_points)
-    low, high = float(checked.min()), float(checked.max())
-    order = np.argsort(checked)
-    height = 2 * (checked[order] - low) / (high - low) - 1
-    # Values with the same z agree where the target is a function of z alone.
-    count = max(1, len(order) // 1500)
-    cut = len(order) // count * count
-    shape = (-1, count)
-    nodes = height[:cut].reshape(shape).mean(1)
-    means = samples.check_values[order][:cut].reshape(shape).mean(1)
-    spread = np.abs(np.interp(height, nodes, means) - samples.check_values[order])
-    if np.median(spread) > 0.02:
-        return None
-    outer = sample(
-        lambda where: np.interp(where[:, 0], nodes, means),
-        Box((-1.0,), (1.0,)),
-        tolerance=max(samples.tolerance, 1e-4),
-    )
-    # The correction of the whole network does better than the outer fit alone.
-    found = search(
-        Structure("outer function", np.eye(1), profiles=(outer(PROFILE[:, None]),)),
-        outer,
-        fewer_than=30,
-        deadline=time.monotonic() + 0.5,
-    )
-    if found is None or found.error > 0.2:
-        return None
-    size = samples.grid_values.size
-    z = 2 * (inner(samples.points[:size]) - low) / (high - low) - 1
-    units = []
-    for knot, steepness, weight in zip(
-        found.draft.knots, found.draft.steepness, found.draft.output, strict=True
-    ):
-        wanted = steepness * (z - knot)
-        importance = np.exp(-np.abs(wanted) / 2) + 0.03
-        role = f"outer function of A + B over {name}"
-        units.append(Unit(wanted, importance, float(weight) * outer.scale, role))
-    constant = outer.center + outer.scale * found.draft.constant
-    return Structure(f"a function of a sum over {name}", directions, tuple(units), constant)
-
-
 def formula_products(samples: Samples, terms: list[Summand]) -> Structure | None:
     """Return neurons for the summands of a formula, each by itself.
 
@@ -270,7 +202,7 @@ def formula_products(samples: Samples, terms: list[Summand]) -> Structure | None
         along = [direction_of(samples, factor) for factor in term.factors]
         known = [one for one in along if one is not None]
         if len(known) < len(along):
-            product = _outer(best_rank_one(values.reshape(grid.shape))).ravel()
+            product = outer(best_rank_one(values.reshape(grid.shape))).ravel()
             if values.min() * values.max() >= 0 and (
                 np.abs(product - values).max() < 0.1 * samples.tolerance
             ):
@@ -301,14 +233,14 @@ def formula_products(samples: Samples, terms: list[Summand]) -> Structure | None
             units += hyperbolic_units(rest, positive, role=role)
         else:
             units.append(exponential_unit(values, role=role))
-    more, left = _shifted(mixed, samples.tolerance)
+    more, left = split_shifted(mixed, samples.tolerance)
     units += more
     if not units or len(units) >= MOST_TERMS:
         return None
     if np.abs(mixed).max() > 0:
         directions += [np.eye(dimension)[k] for k in _varying(mixed)]
     constant = -samples.center / samples.scale
-    structure = _with_linear_part(
+    structure = with_linear_part(
         samples, "products of the formula", units, additive + left.ravel(), constant
     )
     merged = sorted(_merge(directions), key=lambda one: (np.count_nonzero(one), *(-one)))
@@ -351,177 +283,3 @@ def _merge(directions: list[Floats]) -> list[Floats]:
 
 def _varying(grid: Floats) -> list[int]:
     return [k for k in range(grid.ndim) if np.ptp(grid, axis=k).max() > 0]
-
-
-def shifted_products(samples: Samples) -> Structure | None:
-    """Return one exponential neuron a term, every factor shifted above zero, and a linear one.
-
-    The terms are the best rank-one parts of what is not additive, one after the other; shifting
-    leaves lower products behind, which are taken in turn, and a sum of functions of single
-    variables at the end.
-    """
-    units, additive = _shifted(samples.grid_values, samples.tolerance)
-    if not units or len(units) >= MOST_TERMS:
-        return None
-    return _with_linear_part(samples, "shifted products", units, additive.ravel())
-
-
-def _shifted(rest: Floats, tolerance: float) -> tuple[list[Unit], Floats]:
-    """Split a grid into shifted products, those of most variables first, and an additive part."""
-    units: list[Unit] = []
-    dimension = rest.ndim
-    for many in range(dimension, 1, -1):
-        for chosen in itertools.combinations(range(dimension), many):
-            while len(units) < MOST_TERMS:
-                left = pure_interaction(rest, chosen)
-                if np.abs(left).max() <= 0.6 * tolerance:
-                    break
-                factors = best_rank_one(left)
-                product = np.ones(rest.shape)
-                for place, (axis, factor) in enumerate(zip(chosen, factors, strict=True)):
-                    top = float(np.abs(factor).max())
-                    shifted = factor / top
-                    if shifted.min() < 0:
-                        shifted = shifted + 1.4 * -float(shifted.min()) + 0.1
-                    product = product * _along(shifted, axis, rest.shape) * top
-                    factors[place] = factor
-                names = [np.ones(2)] * dimension
-                for axis, factor in zip(chosen, factors, strict=True):
-                    names[axis] = factor
-                role = f"shifted product {len(units) + 1}: {_factor_names(names)}"
-                units.append(exponential_unit(product.ravel(), role=role))
-                rest = rest - product
-    return units, rest - interaction(rest)
-
-
-def pure_interaction(values: Floats, chosen: tuple[int, ...]) -> Floats:
-    """Return the analysis-of-variance part of a grid that belongs to exactly the chosen axes."""
-    others = tuple(k for k in range(values.ndim) if k not in chosen)
-    part = values.mean(axis=others) if others else values
-    for axis in range(part.ndim):
-        part = part - part.mean(axis=axis, keepdims=True)
-    return part
-
-
-def hyperbolic_products(samples: Samples) -> Structure | None:
-    """Return exponential neurons in pairs for factors with both signs: ``2 v sinh A``."""
-    grid = samples.grid_values
-    natural = grid + samples.center / samples.scale
-    units: list[Unit] = []
-    additive = np.zeros_like(grid)
-    # Taken as it is, or without its additive part: whichever has fewer terms.
-    ranks = []
-    for start in (natural, interaction(grid)):
-        left, terms = start.copy(), []
-        while np.abs(left).max() > 0.7 * samples.tolerance and len(terms) < 3:
-            terms.append(best_rank_one(left))
-            left = left - _outer(terms[-1])
-        ranks.append((len(terms) if np.abs(left).max() < 0.7 * samples.tolerance else 9, terms))
-    count, terms = min(ranks, key=lambda one: one[0])
-    if count > 2:
-        return None
-    centered = terms is ranks[1][1] and ranks[1][0] < ranks[0][0]
-    if centered:
-        additive = grid - interaction(grid)
-    constant = 0.0 if centered else -samples.center / samples.scale
-    for factors in terms:
-        signed = [
-            k
-            for k, factor in enumerate(factors)
-            if factor.min() < -0.01 * factor.max() and factor.max() > -0.01 * factor.min()
-        ]
-        role = f"product of {_factor_names(factors)}"
-        if not signed:
-            units.append(exponential_unit(_outer(factors).ravel(), role=role))
-            continue
-        if len(signed) > 2:
-            return None
-        shape = grid.shape
-        spread = [
-            _along(np.abs(f) if k not in signed else f, k, shape) for k, f in enumerate(factors)
-        ]
-        sign = np.prod([1.0 if k in signed or f.max() > 0 else -1.0 for k, f in enumerate(factors)])
-        first = signed[0]
-        positive = np.ones(shape)
-        for k in range(len(factors)):
-            if k != first:
-                extra = 0.0
-                if k in signed:
-                    if len(factors) > 2:
-                        return None
-                    extra = 1.4 * float(np.abs(factors[k]).max())
-                    additive = additive - sign * extra * spread[first]
-                positive = positive * (spread[k] + extra)
-        units += hyperbolic_units(sign * spread[first].ravel(), positive.ravel(), role=role)
-    return _with_linear_part(samples, "hyperbolic products", units, additive.ravel(), constant)
-
-
-def _with_linear_part(
-    samples: Samples, name: str, units: list[Unit], additive: Floats, constant: float = 0.0
-) -> Structure:
-    middle = float(additive.max() + additive.min()) / 2
-    if np.abs(additive - middle).max() > 0.2 * samples.tolerance:
-        unit, offset = linear_unit(additive - middle, role="sum of functions of single variables")
-        units = [*units, unit]
-        constant += offset
-    return Structure(name, np.eye(samples.box.dimension), tuple(units), constant + middle)
-
-
-def interaction(values: Floats) -> Floats:
-    """Subtract from a grid the best sum of functions of single variables (its additive part)."""
-    total = float(values.mean())
-    additive = np.full(values.shape, total)
-    for axis in range(values.ndim):
-        others = tuple(k for k in range(values.ndim) if k != axis)
-        additive = additive + _along(values.mean(axis=others) - total, axis, values.shape)
-    return values - additive
-
-
-def best_rank_one(values: Floats, *, iterations: int = 40) -> list[Floats]:
-    """Return vectors whose outer product is closest to a grid, one per axis.
-
-    Two axes: the leading singular pair (Eckart and Young 1936). More: the higher-order power
-    iteration (De Lathauwer, De Moor, Vandewalle 2000) from the best of a few slices.
-    """
-    if values.ndim == 2:
-        left, singular, right = np.linalg.svd(values, full_matrices=False)
-        root = np.sqrt(singular[0])
-        return [left[:, 0] * root, right[0] * root]
-    factors = []
-    for axis in range(values.ndim):
-        unfolded = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-        factors.append(np.linalg.svd(unfolded, full_matrices=False)[0][:, 0])
-    size = 0.0
-    for _ in range(iterations):
-        for axis in range(values.ndim):
-            part = values
-            for other in reversed(range(values.ndim)):
-                if other != axis:
-                    part = np.tensordot(part, factors[other], axes=(other, 0))
-            size = float(np.linalg.norm(part))
-            if size == 0:
-                return [np.zeros(n) for n in values.shape]
-            factors[axis] = part / size
-    factors[0] = factors[0] * size
-    return factors
-
-
-def _outer(factors: list[Floats]) -> Floats:
-    product = factors[0]
-    for factor in factors[1:]:
-        product = np.multiply.outer(product, factor)
-    return product
-
-
-def _along(values: Floats, axis: int, shape: tuple[int, ...]) -> Floats:
-    view = [1] * len(shape)
-    view[axis] = len(values)
-    return np.broadcast_to(values.reshape(view), shape)
-
-
-def _factor_names(factors: list[Floats]) -> str:
-    names = []
-    for letter, variable, factor in zip("uvwr", "xyzt", factors, strict=False):
-        if np.ptp(factor) > 1e-6 * np.abs(factor).max():
-            names.append(f"{letter}({variable})")
-    return " ".join(names)

@@ -192,4 +192,4 @@ def fit_outer_weights(
             break
         emphasis = emphasis * (residual + 1e-3 * error)
         emphasis /= emphasis.sum()
-    return best_weights, best_error
+    return np.asarray(best_weights, dtype=np.float64), best_error

@@ -27,10 +27,10 @@ def spectral(
 ) -> Construction:
     """Approximate a function of one variable with one hidden layer of few sigmoids.
 
-    The first layer follows a rule (equal distances, or shares of the curvature), with three numbers
-    fitted (shift, spread, steepness); where that does not reach the tolerance with n sigmoids, their
-    knots move freely, by variable projection. The outer weights minimize the largest error on
-    Chebyshev points, to which the worst points in between are added.
+    The first layer follows a rule (equal distances, or shares of the curvature), with three
+    numbers fitted (shift, spread, steepness); where that does not reach the tolerance with n
+    sigmoids, their knots move freely, by variable projection. The outer weights minimize the
+    largest error on Chebyshev points, to which the worst points in between are added.
 
     Args:
         target: (n, 1) points to (n,) values.
