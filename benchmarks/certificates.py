@@ -27,7 +27,7 @@ from pathlib import Path
 
 from machine import describe_machine, machine_line
 
-from pellucid.approximation.approximate import approximate
+from pellucid.approximation.schemes import approximate
 from pellucid.approximation.certificate import worst_point
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "measurements" / "certificates.md"

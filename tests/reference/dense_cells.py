@@ -38,9 +38,7 @@ def windowed_sum(edges, steepness, values, gain, offset, centre, point, reach) -
     for axis in range(d):
         places = edges[axis]
         near = [
-            i + 1
-            for i, a in enumerate(places)
-            if abs(steepness[axis] * (point[axis] - a)) < reach
+            i + 1 for i, a in enumerate(places) if abs(steepness[axis] * (point[axis] - a)) < reach
         ]
         on = sum(1 for a in places if steepness[axis] * (point[axis] - a) >= reach)
         lists.append([on, *near])

@@ -14,7 +14,7 @@ from pellucid.cli.arguments import Parser, add_output_options, errors_in_flags, 
 from pellucid.cli.output import make_table, print_json, print_lines, print_note
 
 if TYPE_CHECKING:
-    from pellucid.approximation.approximate import Approximation
+    from pellucid.approximation.schemes import Approximation
     from pellucid.approximation.box import Box
     from pellucid.approximation.targets import Target
 
@@ -86,9 +86,9 @@ def run(given: Sequence[str]) -> int:
     parser = build_parser()
     values = parser.parse(_shield(parser, given))
     with errors_in_flags(parser):
-        from pellucid.approximation.approximate import approximate
+        from pellucid.approximation.schemes import approximate
 
-        if values.out is not None:
+        if values.out is not None and Path(values.out).is_dir():
             from pellucid.runs.run_folder import refuse_occupied
 
             refuse_occupied(Path(values.out))

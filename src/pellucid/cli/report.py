@@ -31,7 +31,7 @@ def run(given: Sequence[str]) -> int:
 
     run = Run.open(values.run)
     if run.config.get("command") == "approximate":
-        from pellucid.approximation.approximate import Approximation
+        from pellucid.approximation.schemes import Approximation
         from pellucid.reports.approximation import write_report
 
         page = write_report(Approximation.load(run.path), run.path / "report.html")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pellucid import UsageError
-from pellucid.approximation.approximate import SCHEMES, Approximation, approximate
+from pellucid.approximation.schemes import SCHEMES, Approximation, approximate
 from pellucid.approximation.box import Box
 from pellucid.approximation.certificate import verify
 
