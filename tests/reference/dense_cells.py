@@ -1,4 +1,4 @@
-"""Networks of cells the slow way: one neuron after the other, one cell after the other."""
+"""Networks of cells the slow way: one cell after the other."""
 
 from __future__ import annotations
 
@@ -7,28 +7,7 @@ import math
 
 import numpy as np
 
-from pellucid.approximation.network import SigmoidNetwork
-
-
-def sigmoid(value: float) -> float:
-    return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
-
-
-def neuron_by_neuron(network: SigmoidNetwork, point) -> float:
-    """Evaluate a network at one point with plain Python numbers."""
-    values = [float(coordinate) for coordinate in point]
-    for layer in network.hidden:
-        values = [
-            sigmoid(
-                math.fsum([w * values[i] for i, w in layer.row(neuron).items()])
-                + float(layer.bias[neuron])
-            )
-            for neuron in range(layer.neurons)
-        ]
-    if not network.hidden:
-        return network.output_bias
-    products = [w * v for w, v in zip(network.output_weight, values, strict=True)]
-    return math.fsum([*products, network.output_bias])
+from tests.reference.sigmoid_network import sigmoid
 
 
 def windowed_sum(edges, steepness, values, gain, offset, centre, point, reach) -> float:
@@ -52,8 +31,8 @@ def windowed_sum(edges, steepness, values, gain, offset, centre, point, reach) -
             if step == lists[axis][0]:
                 continue
             z = steepness[axis] * (point[axis] - edges[axis][step - 1]) + centre
-            total += gain * sigmoid(-z)
-        return sigmoid(-total - offset) / sigmoid(-offset)
+            total += gain * sigmoid(max(-z, -700.0))
+        return sigmoid(max(-total - offset, -700.0)) / sigmoid(-offset)
 
     result = []
     for pick in itertools.product(*(range(len(part)) for part in lists)):

@@ -19,7 +19,7 @@ from pellucid.approximation.constructions.grid import (
     sup_bound,
 )
 from pellucid.approximation.targets import target
-from tests.reference.dense_cells import neuron_by_neuron
+from tests.reference.sigmoid_network import evaluate
 
 SQUARE = Box((0.0, 0.0), (1.0, 1.0))
 
@@ -40,7 +40,7 @@ def random_grid(shape, sharpness, seed=0):
 def test_build_grid_agrees_with_neuron_by_neuron_evaluation(shape, sharpness):
     _, network = random_grid(shape, sharpness)
     points = np.random.default_rng(1).random((6, len(shape)))
-    expected = [neuron_by_neuron(network, point) for point in points]
+    expected = [evaluate(network, list(point)) for point in points]
     np.testing.assert_allclose(network(points), expected, atol=1e-12)
 
 

@@ -14,7 +14,7 @@ from pellucid.approximation.constructions.staircase import (
     uniform_staircase,
 )
 from pellucid.approximation.targets import target
-from tests.reference.dense_cells import neuron_by_neuron
+from tests.reference.sigmoid_network import evaluate
 
 UNIT = Box((0.0,), (1.0,))
 
@@ -28,7 +28,7 @@ def test_build_staircase_agrees_with_neuron_by_neuron_evaluation():
     generator = np.random.default_rng(0)
     network = build_staircase(np.sort(generator.random(9)), generator.random(10), 40.0)
     points = generator.random((20, 1))
-    expected = [neuron_by_neuron(network, point) for point in points]
+    expected = [evaluate(network, list(point)) for point in points]
     np.testing.assert_allclose(network(points), expected, atol=1e-14)
 
 
