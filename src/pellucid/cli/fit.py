@@ -66,8 +66,8 @@ def build_parser() -> Parser:
         "data",
         nargs="?",
         metavar="DATA",
-        help="digits (default), cifar10, creatures, creatures-hard, creatures-shortcut, or a folder "
-        "DIR/class/*.png or DIR/{train,val,test}/class/*.png",
+        help="digits (default), cifar10, creatures, creatures-hard, creatures-shortcut, or a "
+        "folder DIR/class/*.png or DIR/{train,val,test}/class/*.png",
     )
     run = parser.add_argument_group("the run")
     run.add_argument("-o", "--out", metavar="DIR", help="new run folder (default: under runs/)")

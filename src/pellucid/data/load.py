@@ -65,9 +65,10 @@ def load_data(
 
     Args:
         data: ``digits``, ``cifar10``, ``creatures``, ``creatures-hard``, ``creatures-shortcut``
-            (the background gives the class away, but not in test images), the path of cifar-10-binary.tar.gz, or a folder
-            laid out as DIR/class/ or DIR/{train,val,test}/class/. A folder called like a built-in
-            name is meant by ``./digits`` or a ``Path``.
+            (the background gives the class away, but not in test images), the path of
+            cifar-10-binary.tar.gz, or a folder laid out as DIR/class/ or
+            DIR/{train,val,test}/class/. A folder called like a built-in name is meant by
+            ``./digits`` or a ``Path``.
         image_size: Side or (height, width) in px that every picture is resized to; nothing is
             cropped. By default 32 for digits (8 gives their own pixels) and CIFAR-10, 64 for
             creatures, and for folders a square between 32 and 128 that suits most pictures.
