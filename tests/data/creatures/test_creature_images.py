@@ -202,6 +202,13 @@ def test_annotations_centers_lie_within_the_mask_of_easy_creatures():
     assert on_it.float().mean() > 0.97
 
 
+def test_annotations_center_of_a_single_piece_is_the_mean_of_its_pixels(hard):
+    found = hard.annotations(FEW)
+    for image in range(len(FEW)):
+        pixels = found.masks[image, 2].nonzero().to(torch.float64)  # the beak is no pair
+        assert torch.allclose(found.centers_px[image, 2], pixels.mean(dim=0) + 0.5)
+
+
 def test_annotations_center_of_a_pair_is_that_of_its_larger_piece():
     easy = Difficulty(pose=0, occlusion=0, clutter=0)
     images = small_set((64, 64), difficulty=easy)

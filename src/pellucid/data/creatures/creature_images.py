@@ -22,6 +22,7 @@ from pellucid.data.creatures.scenery import MOST_OBJECTS
 from pellucid.data.creatures.scenes import (
     ABSENT,
     BODY_CODE,
+    LABEL_CODES,
     OBJECT_CODE,
     PART_CODES,
     Rendering,
@@ -171,22 +172,22 @@ class Creatures(ImageSet):
         """
         rendering = self._render(self._check_indices(indices), variants=variants, annotate=True)
         labels = rendering.labels
-        left = labels[:, None] == PART_CODES[:, None, None]
-        right = labels[:, None] == (PART_CODES + 1)[:, None, None]
-        masks = left | right
-        first_count, second_count = left.sum((2, 3)), right.sum((2, 3))
-        larger = np.where((second_count > first_count)[..., None, None], right, left)
-        both = (3 << PART_CODES)[:, None, None]
-        objects = OBJECT_CODE + np.arange(MOST_OBJECTS)
+        counts, centers = _pieces(labels)
+        right_is_larger = counts[:, PART_CODES + 1] > counts[:, PART_CODES]
+        shown = PART_CODES + right_is_larger
+        both = (3 << PART_CODES).astype(np.int32)[:, None, None]
+        objects = OBJECT_CODE + np.arange(MOST_OBJECTS, dtype=np.int32)
         behind = 1 | (1 << objects).sum()
+        # The codes of a part's pieces are an odd number and the one after it.
+        part_numbers = ((PART_CODES + 1) >> 1).astype(np.int8)[:, None, None]
         return PartAnnotations(
-            masks=torch.from_numpy(masks),
-            centers_px=torch.from_numpy(_centers(larger)),
-            visible=torch.from_numpy(first_count + second_count > 0),
+            masks=torch.from_numpy((labels[:, None] + 1) >> 1 == part_numbers),
+            centers_px=torch.from_numpy(np.take_along_axis(centers, shown[..., None], axis=1)),
+            visible=torch.from_numpy(counts[:, PART_CODES] + counts[:, PART_CODES + 1] > 0),
             touched=torch.from_numpy((rendering.touched[:, None] & both) != 0),
             creature=torch.from_numpy((labels > 0) & (labels <= BODY_CODE)),
             background=torch.from_numpy((rendering.touched & behind) != 0),
-            objects=torch.from_numpy(labels[:, None] == objects[:, None, None]),
+            objects=torch.from_numpy(labels[:, None] == objects.astype(np.int8)[:, None, None]),
         )
 
     def variants(self, indices: Tensor) -> Tensor:
@@ -383,11 +384,24 @@ class _KeptImages:
         return self._pixels[indices]
 
 
-def _centers(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return (row, column) of the middle of each mask (..., height, width), NaN if empty."""
-    height, width = masks.shape[-2:]
-    count = masks.sum((-2, -1))
-    row = masks.sum(-1) @ (np.arange(height) + 0.5)
-    column = masks.sum(-2) @ (np.arange(width) + 0.5)
-    total = np.where(count > 0, count, np.nan)
-    return np.stack([row / total, column / total], axis=-1)
+def _pieces(labels: NDArray[np.int8]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return for each image and code how many pixels have it, and their middle.
+
+    Args:
+        labels: See ``Canvas`` (b, height, width).
+
+    Returns:
+        Counts (b, codes), and (row, column) of the middle (b, codes, 2), NaN where there is none.
+    """
+    count, height, width = labels.shape
+    key = (labels + LABEL_CODES * np.arange(count)[:, None, None]).ravel()
+    row, column = np.indices((height, width)) + 0.5
+
+    def total(values: NDArray[np.float64]) -> NDArray[Any]:
+        weights = np.broadcast_to(values, labels.shape).ravel()
+        sums = np.bincount(key, weights=weights, minlength=LABEL_CODES * count)
+        return sums.reshape(count, LABEL_CODES)
+
+    counts = total(np.ones((height, width)))
+    known = np.where(counts > 0, counts, np.nan)
+    return counts, np.stack([total(row) / known, total(column) / known], axis=-1)

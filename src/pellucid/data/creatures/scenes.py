@@ -22,6 +22,7 @@ from pellucid.data.creatures.anatomy import (
 from pellucid.data.creatures.draws import Draws
 from pellucid.data.creatures.scenery import (
     BACKGROUNDS,
+    MOST_OBJECTS,
     background_objects,
     class_backgrounds,
     leaves,
@@ -35,7 +36,8 @@ from pellucid.data.creatures.shapes import Canvas, Eggs, join_eggs, unit_vectors
 PART_CODES = 1 + 2 * np.arange(len(PART_NAMES))
 BODY_CODE = 1 + 2 * len(PART_NAMES)
 OBJECT_CODE = BODY_CODE + 1
-LEAF_CODE = 30
+LEAF_CODE = OBJECT_CODE + MOST_OBJECTS
+LABEL_CODES = LEAF_CODE + 1
 ABSENT = -1
 _BLOCK_PIXELS = 2**18
 
