@@ -74,6 +74,8 @@ def test_documented_command_works(
             given += SHORT
         if given[1:2] in ([], ["digits"]) or given[1] in SHORT:
             given += ["--size", "8"]
+        if given[1] == "creatures":
+            given += ["--size", "24"]
     elif "cifar10" in example:
         pytest.skip("needs a download")
     elif given[0] == "study" and "--resume" not in given:

@@ -68,7 +68,8 @@ def build_parser() -> Parser:
         "data",
         nargs="?",
         metavar="DATA",
-        help="digits (default: 400 of them, a fifth of the labels wrong on purpose), cifar10, or "
+        help="digits (default: 400 of them, a fifth of the labels wrong on purpose), cifar10, "
+        "creatures, creatures-hard, creatures-shortcut, or "
         "a folder DIR/class/*.png or DIR/{train,val,test}/class/*.png",
     )
     study = parser.add_argument_group("the study")
