@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pellucid import UsageError
-from pellucid.approximation.schemes import SCHEMES, Approximation, approximate
 from pellucid.approximation.box import Box
 from pellucid.approximation.certificate import verify
+from pellucid.approximation.schemes import SCHEMES, Approximation, approximate
 
 
 def sup_error_seen(result: Approximation) -> float:

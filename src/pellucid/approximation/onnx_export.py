@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,8 +96,6 @@ class _Graph:
         """Return the checked model."""
         import onnx
 
-        from pellucid import __version__
-
         double = onnx.TensorProto.DOUBLE
         points = onnx.helper.make_tensor_value_info(INPUT_NAME, double, ["n", dimension])
         values = onnx.helper.make_tensor_value_info(OUTPUT_NAME, double, ["n"])
@@ -107,7 +106,7 @@ class _Graph:
             graph,
             opset_imports=[onnx.helper.make_opsetid("", OPSET)],
             producer_name="pellucid",
-            producer_version=__version__,
+            producer_version=version("pellucid"),
         )
         # The oldest version of the file format that knows the operator set.
         model.ir_version = 8

@@ -14,8 +14,8 @@ from pellucid.cli.arguments import Parser, add_output_options, errors_in_flags, 
 from pellucid.cli.output import make_table, print_json, print_lines, print_note
 
 if TYPE_CHECKING:
-    from pellucid.approximation.schemes import Approximation
     from pellucid.approximation.box import Box
+    from pellucid.approximation.schemes import Approximation
     from pellucid.approximation.targets import Target
 
 _TABLES = (".npy", ".csv", ".txt")

@@ -59,7 +59,7 @@ class Certificate:
     def met(self) -> bool:
         """The bound is at most the tolerance; False where none was asked for.
 
-        Never where a part of the box is left out (``"heuristic"``); ``"pac"`` speaks of the samples.
+        Never where a part of the box is left out (``"heuristic"``); ``"pac"`` speaks of samples.
         """
         within = self.tolerance is not None and self.bound <= self.tolerance
         return within and self.status != "heuristic"
