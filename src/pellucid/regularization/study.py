@@ -397,19 +397,22 @@ class _StudyRun:
         done = total - sum(job.epochs for job in missing)
         finished: set[str] = set()
 
-        def watch() -> None:
-            under_way = sum(
+        def so_far() -> int:
+            return done + sum(
                 _read_epochs(self._work / f"{job.name}.epochs")
                 for job in missing
                 if job.name not in finished
             )
-            bar.update(done + under_way - bar.done)
-            self._progress(done + under_way, total)
+
+        def watch() -> None:
+            reached = so_far()
+            bar.update(reached - bar.done)
+            self._progress(reached, total)
 
         digest = str(self.run.environment["data_digest"])
         # A worker on another machine sees neither checkpoints nor progress files of this one.
         work = self._work if settings.backend in ("loky", "sequential") else None
-        with Progress(total, "epoch", "training", quiet=self._quiet, initial=done) as bar:
+        with Progress(total, "epoch", "training", quiet=self._quiet, initial=so_far()) as bar:
             results = run_in_workers(
                 _run_named_job,
                 [(job, settings.data, digest, work, settings.device) for job in missing],

@@ -192,7 +192,17 @@ def _train_stage(
             networks.append((recipe, seed))
             continue
         where = torch.device(device)
-        outcomes.append(recipe.fit(data, seed=seed, run=run, device=where, resume=True, quiet=True))
+        outcomes.append(
+            recipe.fit(
+                data,
+                seed=seed,
+                run=run,
+                device=where,
+                resume=True,
+                quiet=True,
+                on_epoch=heard.write,
+            )
+        )
     if networks:  # then there are no others: see `plan_jobs`
         outcomes = train_stack(
             networks,
