@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import queue
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import joblib
+from tqdm import tqdm
 
 from pellucid._checks import UsageError, check_choice
-from pellucid.training import interruptible
+from pellucid.training import Interrupted, interruptible, stopping_when
 
 BACKENDS = ("loky", "dask", "ray", "sequential")
 _EXTRAS = {"dask": "distributed", "ray": "ray"}
 _LOOK_SECONDS = 0.2
+_STOP_SECONDS = 5.0
+"""What workers that are to stop have for their last step and a checkpoint."""
 
 
 def check_backend(backend: str) -> None:
@@ -50,6 +57,9 @@ def run_in_workers(
 ) -> Iterator[Any]:
     """Yield ``call(*arguments[i])`` for every i, each as soon as it is done.
 
+    After Ctrl-C or SIGTERM no call begins any more, and workers on this machine have a few seconds
+    to stop at a step's end and keep what they have; what is finished by then is still yielded.
+
     Every worker computes with one thread: two processes beat two threads here, and results then do
     not depend on how many cores a worker's machine has.
 
@@ -73,29 +83,59 @@ def run_in_workers(
             watch()
         return
     results: queue.Queue[tuple[str, Any]] = queue.Queue()
-    consumer = threading.Thread(
-        target=_consume, args=(call, arguments, processes, backend, results), daemon=True
-    )
-    with interruptible(remedy) as stop_if_asked:
-        consumer.start()
-        try:
-            while True:
+    with tempfile.TemporaryDirectory(prefix="pellucid-") as folder, _stopped_at_the_end(backend):
+        # A file tells the workers to stop: a signal to them would be theirs alone to survive.
+        stop = Path(folder) / "stop" if backend == "loky" else None
+        consumer = threading.Thread(
+            target=_consume, args=(call, arguments, processes, backend, stop, results), daemon=True
+        )
+        with interruptible(remedy) as stop_if_asked:
+            yield from _take(consumer, results, stop, remedy, stop_if_asked, watch)
+
+
+def _take(
+    consumer: threading.Thread,
+    results: queue.Queue[tuple[str, Any]],
+    stop: Path | None,
+    remedy: str,
+    stop_if_asked: Callable[[], None],
+    watch: Callable[[], None],
+) -> Iterator[Any]:
+    asked: Interrupted | None = None
+    wait_until = math.inf
+    consumer.start()
+    while True:
+        if asked is None:
+            try:
                 stop_if_asked()
-                watch()
-                try:
-                    kind, value = results.get(timeout=_LOOK_SECONDS)
-                except queue.Empty:
-                    continue
-                if kind == "error":
-                    time.sleep(_LOOK_SECONDS)  # a Ctrl-C reaches the workers first, at times
-                    stop_if_asked()
-                    raise value
-                if kind == "end":
-                    return
-                yield value
-        except BaseException:
-            _stop_workers(backend)
-            raise
+            except Interrupted as error:
+                if stop is None:
+                    raise
+                stop.touch()
+                asked, wait_until = error, time.monotonic() + _STOP_SECONDS
+        elif time.monotonic() > wait_until:
+            raise asked
+        watch()
+        try:
+            kind, value = results.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            continue
+        if kind == "error":
+            time.sleep(_LOOK_SECONDS)  # a Ctrl-C reaches the workers first, at times
+            stop_if_asked()
+            raise asked or value
+        if kind == "end":
+            stop_if_asked()
+            if asked is not None:
+                raise asked
+            return
+        if not isinstance(value, _Stopped):
+            yield value
+        elif asked is None:
+            time.sleep(_LOOK_SECONDS)
+            stop_if_asked()
+            # Somebody else has stopped the worker; without its part there is no study.
+            raise Interrupted(value.signal_number, remedy)
 
 
 def _consume(
@@ -103,11 +143,12 @@ def _consume(
     arguments: Sequence[tuple[Any, ...]],
     processes: int,
     backend: str,
+    stop: Path | None,
     results: queue.Queue[tuple[str, Any]],
 ) -> None:
     try:
         with _cluster(backend, processes) as options, joblib.parallel_config(**options):
-            tasks = (joblib.delayed(_call_undisturbed)(call, *given) for given in arguments)
+            tasks = (joblib.delayed(_call_undisturbed)(call, stop, *given) for given in arguments)
             parallel = joblib.Parallel(return_as=_return_as(backend), batch_size=1)  # type: ignore[arg-type]
             for value in parallel(tasks):
                 results.put(("value", value))
@@ -117,12 +158,30 @@ def _consume(
         results.put(("end", None))
 
 
-def _call_undisturbed(call: Callable[..., Any], *given: Any) -> Any:
-    """Call, deaf to Ctrl-C: it goes to a whole group of processes, and the parent ends us."""
+@dataclass(frozen=True)
+class _Stopped:
+    """What a call gives back that was told to stop: an error would end the other workers."""
+
+    signal_number: int
+
+
+def _call_undisturbed(call: Callable[..., Any], stop: Path | None, *given: Any) -> Any:
+    """Call, deaf to Ctrl-C: it goes to a whole group of processes, and the parent tells us."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent(os.getppid())
-    return call(*given)
+    if stop is None:
+        return call(*given)
+    if stop.exists():
+        return _Stopped(signal.SIGTERM)
+    # PyTorch's tracing makes bars, though it shows none, and with the first a semaphore between
+    # processes, which a worker that is killed would leave behind.
+    tqdm.set_lock(threading.RLock())
+    try:
+        with stopping_when(stop.exists):
+            return call(*given)
+    except Interrupted as error:
+        return _Stopped(error.signal_number)
 
 
 @lru_cache(maxsize=1)
@@ -176,8 +235,15 @@ def _return_as(backend: str) -> str:
     return "list" if backend == "ray" else "generator_unordered"
 
 
-def _stop_workers(backend: str) -> None:
-    if backend == "loky":
-        from joblib.externals.loky import get_reusable_executor
+@contextlib.contextmanager
+def _stopped_at_the_end(backend: str) -> Iterator[None]:
+    """End the workers where something went wrong, and wait until they have ended."""
+    try:
+        yield
+    except BaseException:
+        if backend == "loky":
+            from joblib.externals.loky import get_reusable_executor
 
-        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+            # Without `reuse` it would wait for the workers that joblib made, and make others.
+            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        raise

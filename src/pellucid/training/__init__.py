@@ -1,7 +1,7 @@
 """The one epoch loop: every pillar trains through it."""
 
 from pellucid._progress import Progress
-from pellucid.training.interruption import Interrupted, interruptible
+from pellucid.training.interruption import Interrupted, interruptible, stopping_when
 from pellucid.training.loggers import Logger, TensorBoardLogger
 from pellucid.training.loop import (
     Batch,
@@ -27,5 +27,6 @@ __all__ = [
     "TrainingResult",
     "choose_batch_size",
     "interruptible",
+    "stopping_when",
     "train",
 ]
