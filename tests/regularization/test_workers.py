@@ -29,6 +29,28 @@ def test_run_in_workers_cluster_yields_every_result(backend):
     assert sorted(found) == [0, 1, 4, 9, 16]
 
 
+def wait(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
+def test_run_in_workers_yields_each_result_as_soon_as_it_is_done(backend):
+    pytest.importorskip({"loky": "joblib", "dask": "distributed", "ray": "ray"}[backend])
+    found = run_in_workers(wait, [(3.0,), (0.0,)], processes=2, backend=backend)
+    assert list(found) == [0.0, 3.0]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_run_in_workers_cluster_error_of_a_call_is_raised_here(backend):
+    pytest.importorskip({"dask": "distributed", "ray": "ray"}[backend])
+    with pytest.raises(ValueError, match="math domain error") as caught:
+        list(run_in_workers(math.sqrt, [(-1.0,)], processes=1, backend=backend))
+    assert type(caught.value) is ValueError
+
+
 def test_run_in_workers_loky_uses_other_processes():
     found = list(run_in_workers(os.getpid, [(), ()], processes=2))
     assert os.getpid() not in found

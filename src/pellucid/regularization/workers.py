@@ -1,4 +1,4 @@
-"""Jobs given to worker processes through joblib: here (loky), on a Dask or on a Ray cluster."""
+"""Jobs given to worker processes: here (joblib's loky), on a Dask or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -147,11 +147,9 @@ def _consume(
     results: queue.Queue[tuple[str, Any]],
 ) -> None:
     try:
-        with _cluster(backend, processes) as options, joblib.parallel_config(**options):
-            tasks = (joblib.delayed(_call_undisturbed)(call, stop, *given) for given in arguments)
-            parallel = joblib.Parallel(return_as=_return_as(backend), batch_size=1)  # type: ignore[arg-type]
-            for value in parallel(tasks):
-                results.put(("value", value))
+        run = _run_by_ray if backend == "ray" else _run_by_joblib
+        for value in run([(call, stop, *given) for given in arguments], processes, backend):
+            results.put(("value", value))
     except BaseException as error:
         results.put(("error", error))
     else:
@@ -196,43 +194,55 @@ def _end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _run_by_joblib(
+    arguments: Sequence[tuple[Any, ...]], processes: int, backend: str
+) -> Iterator[Any]:
+    tasks = (joblib.delayed(_call_undisturbed)(*given) for given in arguments)
+    with _joblib_backend(backend, processes) as options, joblib.parallel_config(**options):
+        one_by_one: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
+        yield from joblib.Parallel(**one_by_one)(tasks)
+
+
 @contextlib.contextmanager
-def _cluster(backend: str, processes: int) -> Iterator[dict[str, Any]]:
+def _joblib_backend(backend: str, processes: int) -> Iterator[dict[str, Any]]:
     if backend == "loky":
         yield {"backend": "loky", "n_jobs": processes, "inner_max_num_threads": 1}
-    elif backend == "dask":
-        import distributed  # type: ignore[import-not-found]
+        return
+    import distributed  # type: ignore[import-not-found]
 
-        try:
-            client, own = distributed.get_client(), False
-        except ValueError:
-            client = distributed.Client(
-                n_workers=processes, threads_per_worker=1, dashboard_address=None
-            )
-            own = True
-        try:
-            yield {"backend": "dask", "n_jobs": -1}
-        finally:
-            if own:
-                client.shutdown()
-    else:
-        import ray  # type: ignore[import-not-found]
-        from ray.util.joblib import register_ray  # type: ignore[import-not-found]
-
-        own = not ray.is_initialized()
+    try:
+        client, own = distributed.get_client(), False
+    except ValueError:
+        client = distributed.Client(
+            n_workers=processes, threads_per_worker=1, dashboard_address=None
+        )
+        own = True
+    try:
+        yield {"backend": "dask", "n_jobs": -1}
+    finally:
         if own:
-            ray.init(num_cpus=processes, include_dashboard=False, log_to_driver=False)
-        register_ray()
-        try:
-            yield {"backend": "ray", "n_jobs": processes}
-        finally:
-            if own:
-                ray.shutdown()
+            client.shutdown()
 
 
-def _return_as(backend: str) -> str:
-    # Only loky and Dask can hand out results one by one.
-    return "list" if backend == "ray" else "generator_unordered"
+def _run_by_ray(arguments: Sequence[tuple[Any, ...]], processes: int, _: str) -> Iterator[Any]:
+    """Give the calls to Ray itself: through joblib it hands out all results at the very end."""
+    import ray  # type: ignore[import-not-found]
+
+    own = not ray.is_initialized()
+    if own:
+        ray.init(num_cpus=processes, include_dashboard=False, log_to_driver=False)
+    try:
+        remote = ray.remote(num_cpus=1)(_call_undisturbed)
+        pending = [remote.remote(*given) for given in arguments]
+        while pending:
+            done, pending = ray.wait(pending)
+            try:
+                yield ray.get(done[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+    finally:
+        if own:
+            ray.shutdown()
 
 
 @contextlib.contextmanager
@@ -245,5 +255,6 @@ def _stopped_at_the_end(backend: str) -> Iterator[None]:
             from joblib.externals.loky import get_reusable_executor
 
             # Without `reuse` it would wait for the workers that joblib made, and make others.
-            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+            executor = get_reusable_executor(reuse=True)  # type: ignore[arg-type]
+            executor.shutdown(wait=True, kill_workers=True)
         raise
