@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 import os
 import queue
@@ -20,30 +19,12 @@ from typing import Any
 import joblib
 from tqdm import tqdm
 
-from pellucid._checks import UsageError, check_choice
+from pellucid.regularization.backends import check_backend
 from pellucid.training import Interrupted, interruptible, stopping_when
 
-BACKENDS = ("loky", "dask", "ray", "sequential")
-_EXTRAS = {"dask": "distributed", "ray": "ray"}
 _LOOK_SECONDS = 0.2
 _STOP_SECONDS = 5.0
 """What workers that are to stop have for their last step and a checkpoint."""
-
-
-def check_backend(backend: str) -> None:
-    """Refuse a backend that is unknown or not installed.
-
-    Raises:
-        UsageError: so it is.
-    """
-    check_choice("backend", backend, BACKENDS)
-    package = _EXTRAS.get(backend)
-    if package is not None and importlib.util.find_spec(package) is None:
-        raise UsageError(
-            f"backend {backend!r} needs the package {package!r}, which is not installed. "
-            f"Run `pip install 'pellucid[{backend}]'` ('.[{backend}]' in a clone), or use backend "
-            "'loky'."
-        )
 
 
 def run_in_workers(
