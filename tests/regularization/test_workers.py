@@ -4,6 +4,7 @@ import importlib.util
 import math
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -137,3 +138,13 @@ def test_run_in_workers_interrupted_does_not_wait_for_ever(tmp_path, monkeypatch
 def be_deaf(folder: Path) -> None:
     (folder / "deaf").touch()
     time.sleep(60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told")
+def test_run_in_workers_the_c_library_takes_the_settings_for_freed_memory():
+    assert workers._keep_freed_memory.__wrapped__() is True
+
+
+def test_run_in_workers_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(workers.ctypes, "CDLL", lambda name: object())
+    assert workers._keep_freed_memory.__wrapped__() is False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 import queue
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -156,11 +158,32 @@ def _call_undisturbed(call: Callable[..., Any], stop: Path | None, *given: Any) 
     # PyTorch's tracing makes bars, though it shows none, and with the first a semaphore between
     # processes, which a worker that is killed would leave behind.
     tqdm.set_lock(threading.RLock())
+    _keep_freed_memory()
     try:
         with stopping_when(stop.exists):
             return call(*given)
     except Interrupted as error:
         return _Stopped(error.signal_number)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
+
+
+@lru_cache(maxsize=1)
+def _keep_freed_memory() -> bool:
+    """Let the C library keep what tensors give back, for the next step; say whether it will.
+
+    By itself it hands large blocks back to the system and asks for them again: up to 1,300 page
+    faults a step of three small networks in float32, an eighth of its time. Which memory holds a
+    number changes no result.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return False
+    greatest = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_THRESHOLD: 2**25}
+    taken = [mallopt(name, value) for name, value in greatest.items()]
+    return 0 not in taken
 
 
 @lru_cache(maxsize=1)
