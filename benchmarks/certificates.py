@@ -148,7 +148,8 @@ def make_page(rows: list[Row], points: int) -> str:
         lines.append(
             f"| {row.name} | {row.tolerance:g} | {row.scheme} | **{row.neurons}** ({layers}) | "
             f"{'–' if row.goal is None else f'≤ {row.goal}'} | {row.parameters} | "
-            f"{row.bound:.3g} | {row.seen:.3g} | {ratio} | {row.status}{'' if row.verified else ', NOT verified'} | "
+            f"{row.bound:.3g} | {row.seen:.3g} | {ratio} | "
+            f"{row.status}{'' if row.verified else ', NOT verified'} | "
             f"{row.build_seconds:.1f} | {row.verify_seconds:.1f} |"
         )
     violations = sum(row.seen > row.bound for row in rows)

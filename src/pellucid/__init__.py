@@ -21,7 +21,7 @@ _HOMES = {
     "study": "pellucid.reports.study.reported_study",
     "verify": "pellucid.approximation.certificate",
 }
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from pellucid._checks import DataError as DataError

@@ -5,30 +5,35 @@ The names load on first use, so that whoever only verifies a certificate imports
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from pellucid._lazy_names import load_on_use
+
 _HOMES = {
-    "Approximation": "schemes",
-    "Box": "box",
-    "Candidate": "schemes",
-    "Certificate": "certificate",
-    "SigmoidNetwork": "network",
-    "Verification": "certificate",
-    "approximate": "schemes",
-    "audit": "tiling_audit",
-    "bump": "reference_shapes",
-    "certify": "certificate",
-    "export_onnx": "onnx_export",
-    "neuron_count": "neuron_counts",
-    "parse": "expressions",
-    "ridge_bump": "reference_shapes",
-    "target": "targets",
-    "tile": "tiling",
-    "tower": "reference_shapes",
-    "verify": "certificate",
-    "worst_point": "certificate",
+    "Approximation": "pellucid.approximation.schemes",
+    "Box": "pellucid.approximation.box",
+    "Candidate": "pellucid.approximation.schemes",
+    "Certificate": "pellucid.approximation.certificate",
+    "SigmoidNetwork": "pellucid.approximation.network",
+    "Verification": "pellucid.approximation.certificate",
+    "approximate": "pellucid.approximation.schemes",
+    "audit": "pellucid.approximation.tiling_audit",
+    "bump": "pellucid.approximation.reference_shapes",
+    "certify": "pellucid.approximation.certificate",
+    "export_onnx": "pellucid.approximation.onnx_export",
+    "neuron_count": "pellucid.approximation.neuron_counts",
+    "parse": "pellucid.approximation.expressions",
+    "ridge_bump": "pellucid.approximation.reference_shapes",
+    "target": "pellucid.approximation.targets",
+    "tile": "pellucid.approximation.tiling",
+    "tower": "pellucid.approximation.reference_shapes",
+    "verify": "pellucid.approximation.certificate",
+    "worst_point": "pellucid.approximation.certificate",
 }
+
+__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)
 
 if TYPE_CHECKING:
     from pellucid.approximation.box import Box as Box
@@ -50,13 +55,3 @@ if TYPE_CHECKING:
     from pellucid.approximation.targets import target as target
     from pellucid.approximation.tiling import tile as tile
     from pellucid.approximation.tiling_audit import audit as audit
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pellucid.approximation' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"pellucid.approximation.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)

@@ -152,7 +152,7 @@ def approximate(
     max_seconds: float = 60.0,
     seed: int = 0,
     quiet: bool = True,
-    on_improvement: Callable[[Approximation], None] | None = None,
+    on_improvement: Callable[[Approximation], object] | None = None,
 ) -> Approximation:
     """Write a sigmoid network within ``tolerance`` of ``f`` on ``box``, with a certificate.
 
@@ -222,7 +222,7 @@ class _Search:
         seed: int,
         started: float,
         max_seconds: float,
-        on_improvement: Callable[[Approximation], None] | None,
+        on_improvement: Callable[[Approximation], object] | None,
     ) -> None:
         self._target, self._box, self._tolerance, self._seed = target, box, tolerance, seed
         self._started, self._max_seconds = started, max_seconds

@@ -5,24 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pellucid._checks import UsageError, check_integer, check_number, did_you_mean
+from pellucid._checks import check_integer, check_number
 from pellucid.data import cifar10, creatures, digits
+from pellucid.data.choices import check_image_size, existing_path
 from pellucid.data.creatures import Creatures, CreatureSettings, Difficulty
 from pellucid.data.folder_images import read_folder
 from pellucid.data.folders import Problem
 from pellucid.data.image_sets import ImageSet
 from pellucid.data.splits import Splits
 
-# Names of creatures and how hard they are.
+# How hard the creatures of each name are; the names are listed in `choices`.
 CREATURES = {
     "creatures": Difficulty(),
     "creatures-hard": Difficulty(pose=1.0, occlusion=0.7, clutter=1.0),
     "creatures-shortcut": Difficulty(shortcut=1.0),
 }
-BUILT_IN_NAMES = ("digits", "cifar10", *CREATURES)
-SMALLEST_IMAGE_PX = 4
-LARGEST_IMAGE_PX = 1024
-
 RejectedFile = Problem
 
 
@@ -105,12 +102,8 @@ def load_data(
             difficulty=CREATURES[data],
         )
         return replace(load_creatures(settings, image_size=size), name=data)
-    path = None if data == "cifar10" else _existing_path(data)
+    path = None if data == "cifar10" else existing_path(data)
     if path is None or path.is_file():
-        if path is not None and not path.name.endswith((".tar.gz", ".tgz")):
-            raise UsageError(
-                f"data must be {_ALLOWED}, but {path} is a single file of another kind."
-            )
         images, train_count = cifar10.read_cifar10(
             size or cifar10.DEFAULT_IMAGE_SIZE,
             archive_path=path,
@@ -160,48 +153,3 @@ def load_creatures(
         image_size=check_image_size(image_size) or creatures.DEFAULT_IMAGE_SIZE,
     )
     return LabelledData("creatures", images, images.splits)
-
-
-_ALLOWED = (
-    "'digits', 'cifar10', 'creatures', 'creatures-hard', 'creatures-shortcut', "
-    "the path of cifar-10-binary.tar.gz or a folder of images"
-)
-
-
-def _existing_path(data: object) -> Path:
-    if not isinstance(data, str | Path) or not str(data):
-        raise UsageError(f"data must be {_ALLOWED}, got {data!r}.")
-    path = Path(data).expanduser()
-    if path.exists():
-        return path
-    guess = did_you_mean(data, BUILT_IN_NAMES)
-    # A bare word is more likely a name than a path.
-    if isinstance(data, str) and path.name == data and guess:
-        raise UsageError(f"data must be {_ALLOWED}, got {data!r}. {guess}")
-    raise UsageError(
-        f"data must be {_ALLOWED}, got {str(data)!r}: there is no such file or folder"
-        f" (looked in {path.absolute().parent})."
-    )
-
-
-def check_image_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return (height, width) from one side, two sides, or None for the data's default."""
-    if image_size is None:
-        return None
-    sides = image_size if isinstance(image_size, tuple | list) else (image_size, image_size)
-    if len(sides) != 2:
-        raise UsageError(
-            f"image_size must be one integer or (height, width), got {image_size!r}. "
-            "Use image_size=64 or image_size=(64, 96)."
-        )
-    height, width = (
-        check_integer(
-            "image_size",
-            side,
-            low=SMALLEST_IMAGE_PX,
-            high=LARGEST_IMAGE_PX,
-            remedy="Use image_size=64 or image_size=(64, 96).",
-        )
-        for side in sides
-    )
-    return height, width
