@@ -137,7 +137,8 @@ def main() -> None:
 Written by `python benchmarks/local_evaluation.py`. The network has {SIDE} × {SIDE} cells and
 {SIDE * SIDE - 1 + 2 * (SIDE - 1):,} neurons, steps of steepness {STEEPNESS_TIMES_SIDE:g} over a
 cell; {POINTS:,} random points; medians of {options.rounds} rounds in which each way runs twice in
-a row and the second counts, processor time of the one thread. How it works is in [Cells](../concepts/approximation/cells.md).
+a row and the second counts, processor time of the one thread. How it works is in
+[Cells](../concepts/approximation/cells.md).
 
 | | million points/s | time, in ours |
 |---|---|---|
@@ -153,7 +154,7 @@ a row and the second counts, processor time of the one thread. How it works is i
 - At 10⁴ cells the local form in float64 differs from the dense network by at most {difference:.1e},
   half of the points within a few steps' widths of edges; the dense network does
   {dense_speed:.4f} million points/s.
-- {machine_line(machine)}.
+- {machine_line(machine)}. Other work ran on the machine.
 
 ## Ways that were tried
 

@@ -24,7 +24,7 @@ _NEAREST, _BORDER = 1, 1
 #: Half a unit of float32, as a share of the greatest value.
 _NEGLIGIBLE = 2.0**-25
 #: Positions in units of cells are off by rounding by at most this share of a unit for each cell.
-_POSITION_ERROR = 2.0**-22
+_POSITION_ERROR = 1.6 * 2.0**-23
 
 
 @dataclass(frozen=True, eq=False)
