@@ -24,7 +24,7 @@ _NEAREST, _BORDER = 1, 1
 #: Half a unit of float32, as a share of the greatest value.
 _NEGLIGIBLE = 2.0**-25
 #: Positions in units of cells are off by rounding by at most this share of a unit for each cell.
-_POSITION_ERROR = 2.0**-22
+_POSITION_ERROR = 1.6 * 2.0**-23
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class EvenGrid:
         moving = np.empty(len(scratch), dtype=bool)
         either = np.empty(len(scratch) // 2, dtype=bool)
         threshold = np.float32(1 - self.width)
-        near: tuple[list[Any], list[Any]] = ([], [])
+        hits, coordinates, flagged = [], [], []
         with torch.inference_mode():
             for start in range(0, n, _CHUNK):
                 count = min(_CHUNK, n - start)
@@ -114,10 +114,14 @@ class EvenGrid:
                 np.greater(places.numpy(), threshold, out=flags)
                 # Both flags of a point at once.
                 np.not_equal(flags.view(np.uint16), 0, out=either[:count])
-                hits = np.flatnonzero(either[:count])
-                for axis in (0, 1):
-                    near[axis].append(hits[flags[2 * hits + axis]] + start)
-        self._correct(points, np.concatenate(near[0]), np.concatenate(near[1]), out)
+                found = np.flatnonzero(either[:count])
+                # Taken while they are in the cache.
+                flagged.append(flags.reshape(-1, 2)[found])
+                hits.append(found + start)
+                coordinates.append(points[hits[-1]])
+        self._correct(
+            np.concatenate(hits), np.concatenate(coordinates), np.concatenate(flagged), out
+        )
         return out
 
     @cached_property
@@ -138,19 +142,19 @@ class EvenGrid:
 
     def _correct(
         self,
+        hits: NDArray[np.int64],
         points: NDArray[np.float32],
-        first: NDArray[np.int64],
-        second: NDArray[np.int64],
+        flags: NDArray[np.bool_],
         out: NDArray[np.float32],
     ) -> None:
-        """Evaluate anew the points of which the first, or the second, axis is in a transition."""
-        for axis, chosen in enumerate((first, second)):
-            if len(chosen):
-                near = points[chosen]
-                out[chosen] = self._along(axis, near[:, axis], near[:, 1 - axis])
-        twice = np.intersect1d(first, second, assume_unique=True)
-        if len(twice):
-            out[twice] = self._in_transition(points[twice])
+        """Evaluate anew the points of which an axis (flags), or both, are in a transition."""
+        for axis in (0, 1):
+            chosen = flags[:, axis]
+            near = points[chosen]
+            out[hits[chosen]] = self._along(axis, near[:, axis], near[:, 1 - axis])
+        both = flags[:, 0] & flags[:, 1]
+        if both.any():
+            out[hits[both]] = self._in_transition(points[both])
 
     def _along(
         self, axis: int, coordinates: NDArray[np.float32], others: NDArray[np.float32]
@@ -178,7 +182,7 @@ class EvenGrid:
         table = self.values.view(-1).numpy()
         low = table.take(before.astype(np.int64) * strides[axis] + row * strides[other])
         high = table.take(after.astype(np.int64) * strides[axis] + row * strides[other])
-        return low + (high - low) * u
+        return (low + (high - low) * u).astype(np.float32)
 
     def _marginal(self, argument: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return u, how far an AND neuron is on that depends on one step of this argument."""
@@ -186,7 +190,7 @@ class EvenGrid:
         grown = np.float32(1 + np.exp(self.law.offset))
         with np.errstate(over="ignore"):
             off = np.float32(self.law.gain) / (1 + np.exp(argument))
-            return grown / (1 + np.exp(off + offset))
+            return (grown / (1 + np.exp(off + offset))).astype(np.float32, copy=False)
 
     def _in_transition(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Evaluate with steps and AND neuron, one edge on each axis, (m, 2) to (m,)."""
@@ -212,7 +216,8 @@ class EvenGrid:
         with np.errstate(over="ignore"):
             u, v = (grown / (1 + np.exp(off + np.float32(law.offset)))).T
             c = grown / (1 + np.exp(both + np.float32(law.offset)))
-        return v00 + (v10 - v00) * u + (v01 - v00) * v + (v11 - v10 - v01 + v00) * c
+        mixed = v00 + (v10 - v00) * u + (v01 - v00) * v + (v11 - v10 - v01 + v00) * c
+        return mixed.astype(np.float32)
 
 
 def _tiled(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> tuple[Any, Any]:

@@ -302,8 +302,7 @@ def _steps(
     spread = float(np.ptp(np.concatenate([finite_low, finite_high])))
     probability = max(1e-16, 1e-4 * tolerance / max(1.0, spread))
     least, greatest = _joined(low, high, begins)
-    steep_enough = False
-    while not steep_enough:
+    while True:
         z_low, z_high = gate.tails(probability)
         # What the steps let in from beyond the edges is narrow: its range is asked for anew.
         margins = [
@@ -318,8 +317,9 @@ def _steps(
             radius = np.maximum(wide_greatest - middle, middle - wide_least)
         bound = float(np.max(radius, where=~jump_cell, initial=0.0))
         bound += 2 * probability * (spread + tolerance)
-        steep_enough = bound <= tolerance or steepness >= steepest
-        steepness = steepness if steep_enough else min(4 * steepness, steepest)
+        if bound <= tolerance or steepness >= steepest:
+            break
+        steepness = min(4 * steepness, steepest)
     unknown = ~np.isfinite(middle)
     middle[unknown] = ranges.target(((left + right) / 2)[unknown, None])
     return steepness, middle, bound
