@@ -194,7 +194,13 @@ def test_best_rank_one_finds_rank_one(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("x*y - 3*sin(x) + 2", 3), ("(x+y**2)*exp(-x)", 2), ("-(x-y)/4", 2), ("sin(x+y)", 1)],
+    [
+        ("x*y - 3*sin(x) + 2", 3),
+        ("(x+y**2)*exp(-x)", 2),
+        ("-(x-y)/4", 2),
+        ("sin(x+y)", 1),
+        ("exp(-(x**2 + y**2)/4)", 1),
+    ],
 )
 def test_summands_add_up(text: str, count: int) -> None:
     target = parse(text, 2)

@@ -382,11 +382,9 @@ def write_down(
             1 / (1 + np.exp(np.clip(-steepness * (coordinates - knots), -700, 700))),
         ]
     )
-    Draft(
-        structure.directions, along, knots, steepness, None, np.zeros(0), np.zeros(len(knots)), 0.0
-    )
     if not structure.units:
-        weights = np.linalg.lstsq(basis, samples.values[:size], rcond=1e-10)[0]
+        solved = np.linalg.lstsq(basis, samples.values[:size], rcond=1e-10)[0]
+        weights = np.asarray(solved, dtype=np.float64)
         return Draft(
             structure.directions,
             along,

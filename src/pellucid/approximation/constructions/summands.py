@@ -75,6 +75,9 @@ def summands(target: Any) -> list[Summand] | None:
             above, below = node.arguments
             inverse = Node("power", (below,), Fraction(-1), below.span, below.variables)
             stack.append((scale, (*settled, inverse), (above, *rest)))
+        elif node.operation == "exp" and len(parts := _addends(node.arguments[0])) > 1:
+            powers = [Node("exp", (part,), None, node.span, part.variables) for part in parts]
+            stack.append((scale, settled, (*powers, *rest)))
         elif node.operation in ("add", "subtract") and (whole or len(node.variables) > 1):
             sign = 1.0 if node.operation == "add" else -1.0
             left, right = node.arguments
@@ -86,6 +89,25 @@ def summands(target: Any) -> list[Summand] | None:
         else:
             stack.append((scale, (*settled, node), rest))
     return found
+
+
+def _addends(node: Node) -> list[Node]:
+    """Split an exponent that is no affine form into addends, signs and divisors passed on."""
+    if _affine(node) or len(node.variables) < 2:
+        return [node]
+    if node.operation in ("add", "subtract"):
+        left, right = node.arguments
+        if node.operation == "subtract":
+            right = Node("negate", (right,), None, node.span, right.variables)
+        return [*_addends(left), *_addends(right)]
+    if node.operation == "negate" or (
+        node.operation == "divide" and not node.arguments[1].variables
+    ):
+        return [
+            Node(node.operation, (part, *node.arguments[1:]), None, node.span, part.variables)
+            for part in _addends(node.arguments[0])
+        ]
+    return [node]
 
 
 def _affine(root: Node) -> bool:
