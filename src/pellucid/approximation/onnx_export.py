@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +105,6 @@ class _Graph:
             graph,
             opset_imports=[onnx.helper.make_opsetid("", OPSET)],
             producer_name="pellucid",
-            producer_version=version("pellucid"),
         )
         # The oldest version of the file format that knows the operator set.
         model.ir_version = 8

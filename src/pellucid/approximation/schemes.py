@@ -17,7 +17,7 @@ from pellucid._checks import UsageError, check_choice, check_integer, check_numb
 from pellucid._progress import Progress
 from pellucid.approximation.box import Box
 from pellucid.approximation.certificate import Certificate, certify
-from pellucid.approximation.constructions import Construction, NotApplicable
+from pellucid.approximation.constructions import Construction, NotApplicable, OverBudget
 from pellucid.approximation.network import SigmoidNetwork
 from pellucid.approximation.targets import Target, target_from_json
 from pellucid.approximation.targets import target as make_target
@@ -253,6 +253,9 @@ class _Search:
             return
         try:
             built = self._build(name, max_neurons, left)
+        except OverBudget as reason:
+            self._add(name, begin, capped or str(reason))
+            return
         except NotApplicable as reason:
             self._add(name, begin, str(reason))
             return

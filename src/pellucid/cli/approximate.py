@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pellucid.approximation.schemes import Approximation
     from pellucid.approximation.targets import Target
 
+_REMARK_LENGTH = 60
 _TABLES = (".npy", ".csv", ".txt")
 
 
@@ -118,6 +119,10 @@ def run(given: Sequence[str]) -> int:
     return 0 if result.met else 1
 
 
+def _shorten(text: str) -> str:
+    return text if len(text) <= _REMARK_LENGTH else f"{text[: _REMARK_LENGTH - 1]}…"
+
+
 def _why_not_met(result: Approximation) -> str:
     certificate = result.certificate
     if certificate.status == "heuristic":
@@ -191,9 +196,10 @@ def describe(result: Approximation, files: dict[str, Path]) -> list[str]:
                 "-" if candidate.parameters is None else f"{candidate.parameters:,}",
                 "-" if candidate.bound is None else f"{candidate.bound:.4g}",
                 f"{candidate.seconds:.1f}",
-                candidate.remark,
+                "" if candidate.scheme == result.scheme else _shorten(candidate.remark),
             ]
         )
+    remark = next(c.remark for c in result.candidates if c.scheme == result.scheme)
     layers = " + ".join(f"{neurons:,}" for neurons in result.network.neurons_per_layer) or "0"
     certificate = result.certificate
     return [
@@ -203,6 +209,7 @@ def describe(result: Approximation, files: dict[str, Path]) -> list[str]:
         "",
         f"network      {result.scheme}: {result.network.hidden_neurons:,} hidden neurons "
         f"({layers}), {result.network.parameters:,} parameters",
+        f"             {remark}",
         f"certificate  {certificate.in_words()}",
         f"files        {files['network']}, {files['onnx'].name}, {files['certificate'].name}",
         f"report       {files['report']}",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..box import Box
 from ..network import SigmoidNetwork
-from . import Construction, NotApplicable
+from . import Construction, NotApplicable, OverBudget
 from .exchange import Function, Samples, sample
 from .fewest_neurons import PROFILE, Found, Structure, search
 
@@ -56,7 +56,7 @@ def spectral(
     structure = Structure("sigmoids in x", np.eye(1), profiles=(samples(PROFILE[:, None]),))
     found = search(structure, samples, fewer_than=max_neurons + 1, deadline=deadline)
     if found is None:
-        raise NotApplicable(f"max_neurons={max_neurons} leaves no room for a single sigmoid")
+        raise OverBudget(f"max_neurons={max_neurons} leaves no room for a single sigmoid")
     return finish(found, samples, "spectral")
 
 

@@ -203,7 +203,7 @@ def tabulate_candidates(approximation: ShownApproximation) -> list[CandidateRow]
                 _count_or_none(candidate.hidden_neurons),
                 _count_or_none(candidate.parameters),
                 write_bound(candidate.bound),
-                candidate.status,
+                candidate.status or "none",
                 write_seconds(candidate.seconds),
                 candidate.remark,
                 chosen,
