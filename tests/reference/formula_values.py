@@ -1,7 +1,7 @@
 """A formula evaluated the slow and obvious way: mpmath with 120 digits, one point at a time.
 
-Derivatives are difference quotients with steps of 1e-18, exact to dozens of digits where the formula
-is smooth. Nothing here is interval arithmetic (``mpmath.iv`` is not sound).
+Derivatives are difference quotients with steps of 1e-18, exact to dozens of digits where the
+formula is smooth. Nothing here is interval arithmetic (``mpmath.iv`` is not sound).
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ def _power(base, exponent):
     power = _number(exponent) if isinstance(exponent, Fraction) else exponent
     if base < 0 or (base == 0 and power <= 0):
         raise Undefined
-    return mpf(0) if base == 0 else _need(
-        abs(power * mp.log(base)) < 10_000, lambda: mp.power(base, power)
+    return (
+        mpf(0)
+        if base == 0
+        else _need(abs(power * mp.log(base)) < 10_000, lambda: mp.power(base, power))
     )
 
 

@@ -24,7 +24,7 @@ _NEAREST, _BORDER = 1, 1
 #: Half a unit of float32, as a share of the greatest value.
 _NEGLIGIBLE = 2.0**-25
 #: Positions in units of cells are off by rounding by at most this share of a unit for each cell.
-_POSITION_ERROR = 2.0**-22
+_POSITION_ERROR = 1.6 * 2.0**-23
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +97,9 @@ class EvenGrid:
         flat, result = torch.from_numpy(points).view(-1), torch.from_numpy(out)
         scratch = torch.empty(2 * min(n, _CHUNK))
         moving = np.empty(len(scratch), dtype=bool)
+        either = np.empty(len(scratch) // 2, dtype=bool)
         threshold = np.float32(1 - self.width)
-        near = []
+        hits, coordinates, flagged = [], [], []
         with torch.inference_mode():
             for start in range(0, n, _CHUNK):
                 count = min(_CHUNK, n - start)
@@ -111,10 +112,16 @@ class EvenGrid:
                 _affine(part, self._ending, places)
                 torch.frac(places, out=places)
                 np.greater(places.numpy(), threshold, out=flags)
-                near.append((np.flatnonzero(flags) >> 1) + start)
-            chosen = np.concatenate(near)
-            if len(chosen):
-                out[chosen] = self._in_transition(points[chosen])
+                # Both flags of a point at once.
+                np.not_equal(flags.view(np.uint16), 0, out=either[:count])
+                found = np.flatnonzero(either[:count])
+                # Taken while they are in the cache.
+                flagged.append(flags.reshape(-1, 2)[found])
+                hits.append(found + start)
+                coordinates.append(points[hits[-1]])
+        self._correct(
+            np.concatenate(hits), np.concatenate(coordinates), np.concatenate(flagged), out
+        )
         return out
 
     @cached_property
@@ -133,18 +140,68 @@ class EvenGrid:
         """Positions in cells, moved so that a transition ends where a cell does."""
         return _tiled(1 / self.sides, -self.origin / self.sides - self.shift)
 
+    def _correct(
+        self,
+        hits: NDArray[np.int64],
+        points: NDArray[np.float32],
+        flags: NDArray[np.bool_],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Evaluate anew the points of which an axis (flags), or both, are in a transition."""
+        for axis in (0, 1):
+            chosen = flags[:, axis]
+            near = points[chosen]
+            out[hits[chosen]] = self._along(axis, near[:, axis], near[:, 1 - axis])
+        both = flags[:, 0] & flags[:, 1]
+        if both.any():
+            out[hits[both]] = self._in_transition(points[both])
+
+    def _along(
+        self, axis: int, coordinates: NDArray[np.float32], others: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Evaluate where one axis is in a transition and the other is not, (m,) each."""
+        law, counts, other = self.law, self._counts, 1 - axis
+        strides = (1, int(counts[0]))
+        # In float64: between two float32 positions a step may go half its way.
+        position = coordinates.astype(np.float64)
+        position -= self.origin[axis] + self.shift[axis] * self.sides[axis]
+        position *= 1 / self.sides[axis]
+        base = np.floor(position)
+        position -= base + (1 - self.shift[axis])
+        position *= self.sharpness[axis]
+        u = self._marginal((position + law.centre).astype(np.float32))
+        # Rounding may have hidden that the other axis is at the very end of a transition: its cell
+        # changes at the edge, amid one.
+        elsewhere = others.astype(np.float64)
+        elsewhere -= self.origin[other]
+        elsewhere *= 1 / self.sides[other]
+        row = np.clip(np.floor(elsewhere), 0, counts[other] - 1).astype(np.int64)
+        # No edge before the first cell or after the last: there the cell is the nearest.
+        before = np.clip(base, 0, counts[axis] - 1)
+        after = np.clip(base + 1, 0, counts[axis] - 1)
+        table = self.values.view(-1).numpy()
+        low = table.take(before.astype(np.int64) * strides[axis] + row * strides[other])
+        high = table.take(after.astype(np.int64) * strides[axis] + row * strides[other])
+        return (low + (high - low) * u).astype(np.float32)
+
+    def _marginal(self, argument: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return u, how far an AND neuron is on that depends on one step of this argument."""
+        offset = np.float32(self.law.offset)
+        grown = np.float32(1 + np.exp(self.law.offset))
+        with np.errstate(over="ignore"):
+            off = np.float32(self.law.gain) / (1 + np.exp(argument))
+            return (grown / (1 + np.exp(off + offset))).astype(np.float32, copy=False)
+
     def _in_transition(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Evaluate with steps and AND neuron, one edge on each axis, (m, 2) to (m,)."""
-        import torch
-
         law = self.law
-        # In float64: between two float32 positions a step may go half its way.
         position = (points - self.origin) / self.sides - self.shift
         base = np.floor(position)
         z = (position - base - (1 - self.shift)) * self.sharpness + law.centre
         # No edge before the first cell or after the last: there the cell is the nearest.
         exists = (base >= 0) & (base <= self._counts - 2)
-        off = torch.sigmoid(torch.from_numpy(-z.astype(np.float32))).mul_(law.gain).numpy()
+        with np.errstate(over="ignore"):
+            off = np.float32(law.gain) / (1 + np.exp(z.astype(np.float32)))
         off[~exists] = np.inf
         first = np.clip(base, 0, self._counts - 1).astype(np.int64)
         along = exists * np.array([1, self._counts[0]])
@@ -159,7 +216,8 @@ class EvenGrid:
         with np.errstate(over="ignore"):
             u, v = (grown / (1 + np.exp(off + np.float32(law.offset)))).T
             c = grown / (1 + np.exp(both + np.float32(law.offset)))
-        return v00 + (v10 - v00) * u + (v01 - v00) * v + (v11 - v10 - v01 + v00) * c
+        mixed = v00 + (v10 - v00) * u + (v01 - v00) * v + (v11 - v10 - v01 + v00) * c
+        return mixed.astype(np.float32)
 
 
 def _tiled(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> tuple[Any, Any]:

@@ -150,6 +150,7 @@ def evaluate(steps: tuple[Node, ...], columns: np.ndarray) -> list[np.ndarray]:
     with np.errstate(all="ignore"):
         for node in steps:
             if node.operation == "variable":
+                assert isinstance(node.value, int)
                 results[id(node)] = columns[node.value]
                 continue
             arguments = [results[id(argument)] for argument in node.arguments]
@@ -165,7 +166,7 @@ def evaluate(steps: tuple[Node, ...], columns: np.ndarray) -> list[np.ndarray]:
 def constant_value(node: Node) -> float:
     """Return the float64 nearest a constant."""
     if isinstance(node.value, str):
-        return {"pi": math.pi, "e": math.e}[node.value]
+        return math.pi if node.value == "pi" else math.e
     assert isinstance(node.value, Fraction)
     return float(node.value)
 

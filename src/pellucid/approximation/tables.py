@@ -65,7 +65,7 @@ class TableTarget:
 
     Example:
         >>> table = TableTarget(np.array([0.0, 1.0, 0.0]), Box((0.0,), (1.0,)), (2.0,))
-        >>> table([[0.25]]), table.slack
+        >>> table([[0.25]]), round(table.slack, 9)
         (array([0.5]), 0.5)
     """
 

@@ -77,9 +77,13 @@ class ExpressionTarget:
         """How many coordinates a point has."""
         return self.expression.dimension
 
-    @cached_property
+    @property
     def lipschitz(self) -> tuple[float, ...]:
         """Proved bounds of the slopes on the box, within some per cent; ``inf`` if unbounded."""
+        return self._slopes
+
+    @cached_property
+    def _slopes(self) -> tuple[float, ...]:
         return lipschitz_bounds(self.expression, self.box)
 
     @cached_property
@@ -262,7 +266,11 @@ def target(f: Any, box: Box, lipschitz: Any = None) -> Target:
             raise UsageError(f"table must be an array of numbers: {error}.") from error
         return TableTarget(values, box, lipschitz)
     if isinstance(f, ExpressionTarget | TableTarget | BlackBoxTarget):
-        return f
+        if f.box == box:
+            return f
+        if isinstance(f, ExpressionTarget):
+            return target(f.expression, box)
+        raise UsageError(f"box must be that of the target, {f.box}, got {box}.")
     if not callable(f):
         raise UsageError(
             f"f must be a formula, a function or an array of values, got {type(f).__name__}. "
@@ -303,7 +311,7 @@ def _adapted(function: Callable[..., Any], box: Box) -> Callable[[np.ndarray], n
     """Return the function as one of points (n, d), in whichever way it wants to be called."""
     probes = np.concatenate([box.sample(_PROBES - 1, np.random.default_rng(0)), box.vertices[:1]])
     by_point = _pointwise(function, box.dimension)
-    expected = by_point(probes, reveal=True)
+    expected = by_point(probes)
     _check_finite(expected, probes)
     for way in (_by_columns, _by_rows):
         try:
@@ -334,8 +342,13 @@ def _by_rows(function: Callable[..., Any], points: np.ndarray) -> Any:
 def _vectorised(
     function: Callable[..., Any], way: Callable[..., Any], points: np.ndarray
 ) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        values = np.asarray(way(function, points), dtype=np.float64)
+    if not len(points):
+        return np.zeros(0)
+    try:
+        with np.errstate(all="ignore"):
+            values = np.asarray(way(function, points), dtype=np.float64)
+    except Exception as error:
+        raise UsageError(f"function raised {type(error).__name__}: {error}.") from error
     if values.shape != (len(points),):
         raise UsageError(
             f"function must return one number per point, shape ({len(points)},), "
@@ -383,7 +396,7 @@ def _pointwise(function: Callable[..., Any], dimension: int) -> Callable[..., np
             f"take an array of points (n, {dimension}), or {dimension} number(s)."
         ) from first_error
 
-    def loop(points: np.ndarray, *, reveal: bool = False) -> np.ndarray:
+    def loop(points: np.ndarray) -> np.ndarray:
         return np.array([attempt(point) for point in points], dtype=np.float64)
 
     return loop

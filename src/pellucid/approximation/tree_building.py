@@ -19,6 +19,8 @@ MAXIMAL_NODES = 4_000
 #: Bits of a folded constant; longer ones are left to the arithmetic.
 _MAXIMAL_BITS = 2_048
 _HALF = Fraction(1, 2)
+#: Squares below a root that are treated as one norm; its Hessian has a term for every pair.
+_LONGEST_NORM = 8
 
 
 class TreeError(Exception):
@@ -104,6 +106,8 @@ class TreeBuilder:
             if exponent != 2:
                 return self._node("sqrt", (argument,), None, span)
             squares.append(base)
+            if len(squares) > _LONGEST_NORM:
+                return self._node("sqrt", (argument,), None, span)
         if len(squares) == 1:
             return self._node("abs", (squares[0],), None, span)
         return self._node("norm", tuple(squares), None, span)
@@ -146,9 +150,11 @@ class TreeBuilder:
         if key not in self._nodes:
             if len(self._nodes) >= MAXIMAL_NODES:
                 raise TreeError(f"more than {MAXIMAL_NODES} operations")
-            variables = frozenset().union(*(argument.variables for argument in arguments))
+            variables: frozenset[int] = frozenset()
             if operation == "variable":
+                assert isinstance(value, int)
                 variables = frozenset([value])
+            variables = variables.union(*(argument.variables for argument in arguments))
             self._nodes[key] = Node(operation, arguments, value, span, variables)
         return self._nodes[key]
 

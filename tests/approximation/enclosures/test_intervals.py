@@ -125,9 +125,7 @@ def test_power_true_values_lie_within(exponent):
     with flint.ctx.workprec(200):
         power = fmpq(exponent.numerator, exponent.denominator)
         exact = [
-            arb(float(x)) ** (power if exponent.denominator > 1 else int(exponent))
-            if x
-            else arb(0)
+            arb(float(x)) ** (power if exponent.denominator > 1 else int(exponent)) if x else arb(0)
             for x in points[keep]
         ]
         assert_contains(box.power(exponent)[keep], exact)

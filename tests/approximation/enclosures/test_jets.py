@@ -133,7 +133,11 @@ def test_enclose_is_tight_or_its_excess_shrinks_with_the_square_of_the_box(text)
 @both_arithmetics
 def test_enclose_monotone_formula_is_exact(arithmetic):
     jet = enclose(
-        parse("x**3 + x - exp(-y) - x*y"), [[1.1, 0.0]], [[2.0, 0.5]], order=1, arithmetic=arithmetic
+        parse("x**3 + x - exp(-y) - x*y"),
+        [[1.1, 0.0]],
+        [[2.0, 0.5]],
+        order=1,
+        arithmetic=arithmetic,
     )
     assert jet.value.lower[0] == pytest.approx(1.331 + 1.1 - np.exp(-0.5) - 0.55)
     assert jet.value.upper[0] == pytest.approx(9.0)
@@ -205,7 +209,9 @@ def test_enclose_more_boxes_than_a_chunk_are_in_order(arithmetic):
 
 @both_arithmetics
 def test_enclose_no_boxes_gives_no_enclosures(arithmetic):
-    jet = enclose(parse("x + y"), np.zeros((0, 2)), np.zeros((0, 2)), order=2, arithmetic=arithmetic)
+    jet = enclose(
+        parse("x + y"), np.zeros((0, 2)), np.zeros((0, 2)), order=2, arithmetic=arithmetic
+    )
     assert jet.hessian.shape == (0, 2, 2)
 
 

@@ -89,7 +89,8 @@ def partition(
         if found + int(open_nodes.sum()) > limit:
             raise TooManyCells
         new_number = np.cumsum(open_nodes) - 1
-        low, high, value, slack = (part[open_nodes] for part in (low, high, value, slack))
+        low, high = low[open_nodes], high[open_nodes]
+        value, slack = value[open_nodes], slack[open_nodes]
         node = new_number[node]
         if not len(low):
             break
@@ -108,7 +109,10 @@ def partition(
         jump = np.concatenate([jump[left], jump])
         low, high = np.concatenate([low, right_low]), np.concatenate([left_high, high])
         value, slack = np.concatenate([value, value]), np.concatenate([slack, slack])
-    low, high, value, slack = (np.concatenate(parts) for parts in zip(*done, strict=True))
+    low = np.concatenate([part[0] for part in done])
+    high = np.concatenate([part[1] for part in done])
+    value = np.concatenate([part[2] for part in done])
+    slack = np.concatenate([part[3] for part in done])
     return Cells(
         np.stack([ends[axis][low[:, axis]] for axis in range(dimension)], axis=1),
         np.stack([ends[axis][high[:, axis]] for axis in range(dimension)], axis=1),

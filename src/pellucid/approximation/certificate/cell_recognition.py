@@ -262,7 +262,7 @@ def _read_steps(
             steepness[axis] = mine[0]
             if mine[0] <= 0 or np.any(mine != mine[0]):
                 return None
-    return axes, weight.data, steepness
+    return axes, np.asarray(weight.data, dtype=np.float64), steepness
 
 
 def _read_ands(

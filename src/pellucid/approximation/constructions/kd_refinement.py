@@ -98,13 +98,13 @@ def fewest_cells(
     """
     d = ranges.box.dimension
     stop_trying = min(deadline, time.monotonic() + _SECONDS_TO_TRY)
-    first = (_PARTS[0],) * d
+    first: tuple[int, ...] = (_PARTS[0],) * d
     best, best_parts = (
         halve_repeatedly(ranges, tolerance, gate, first, max_neurons, deadline),
         first,
     )
     fewest = count(best)
-    tried = {first}
+    tried: set[tuple[int, ...]] = {first}
 
     def attempt(parts: tuple[int, ...]) -> None:
         nonlocal best, best_parts, fewest

@@ -49,13 +49,16 @@ def uniform_error_factor(sharpness: float) -> float:
     return 0.5 + 2 * float(np.sum(np.exp(-np.logaddexp(0.0, sharpness * terms))))
 
 
-def build_staircase(edges: Array, values: Array, steepness: float) -> SigmoidNetwork:
+def build_staircase(
+    edges: Array, values: Array, steepness: float, *, scheme: str = "staircase"
+) -> SigmoidNetwork:
     """Return the network of a staircase.
 
     Args:
         edges: Interior edges, increasing, (k - 1,).
         values: Value of each cell, (k,).
         steepness: w, 1/unit of x.
+        scheme: What the network calls itself.
 
     Returns:
         k - 1 neurons; no layer at all for one cell.
@@ -71,11 +74,9 @@ def build_staircase(edges: Array, values: Array, steepness: float) -> SigmoidNet
         )
     differences = mixed_differences(values)
     if len(values) == 1:
-        return SigmoidNetwork(
-            (), np.empty(0), float(values[0]), scheme="staircase", input_dimension=1
-        )
+        return SigmoidNetwork((), np.empty(0), float(values[0]), scheme=scheme, input_dimension=1)
     layer = step_layer([np.asarray(edges)], [steepness], 0.0, ["steps in x"])
-    return SigmoidNetwork((layer,), differences[1:], float(differences[0]), scheme="staircase")
+    return SigmoidNetwork((layer,), differences[1:], float(differences[0]), scheme=scheme)
 
 
 def uniform_staircase(
@@ -299,8 +300,7 @@ def _steps(
     spread = float(np.ptp(np.concatenate([finite_low, finite_high])))
     probability = max(1e-16, 1e-4 * tolerance / max(1.0, spread))
     least, greatest = _joined(low, high, begins)
-    steep_enough = False
-    while not steep_enough:
+    while True:
         z_low, z_high = gate.tails(probability)
         # What the steps let in from beyond the edges is narrow: its range is asked for anew.
         margins = [
@@ -315,8 +315,9 @@ def _steps(
             radius = np.maximum(wide_greatest - middle, middle - wide_least)
         bound = float(np.max(radius, where=~jump_cell, initial=0.0))
         bound += 2 * probability * (spread + tolerance)
-        steep_enough = bound <= tolerance or steepness >= steepest
-        steepness = steepness if steep_enough else min(4 * steepness, steepest)
+        if bound <= tolerance or steepness >= steepest:
+            break
+        steepness = min(4 * steepness, steepest)
     unknown = ~np.isfinite(middle)
     middle[unknown] = ranges.target(((left + right) / 2)[unknown, None])
     return steepness, middle, bound

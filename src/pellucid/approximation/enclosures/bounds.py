@@ -14,8 +14,9 @@ from pellucid.approximation.enclosures.domains import bisect
 from pellucid.approximation.enclosures.jets import Jet, enclose
 from pellucid.approximation.formula_tree import Expression
 
-#: Boxes examined altogether; enough for a fraction of a second.
-_MOST_BOXES = 60_000
+#: Boxes examined altogether, and steps of the formula on them: a fraction of a second.
+_MOST_BOXES = 40_000
+_MOST_STEPS = 2_000_000
 #: Rounds after which a slope that is still unbounded is taken to be so.
 _UNBOUNDED_ROUNDS = 14
 _FINEST = 2.0**-40
@@ -61,7 +62,7 @@ def value_range(expression: Expression, box: Box, *, relative: float = 0.01) -> 
         if done.any():
             settled[0] = min(settled[0], low[done].min())
             settled[1] = max(settled[1], high[done].max())
-        if not active.any() or examined >= _MOST_BOXES:
+        if not active.any() or examined >= _most_boxes(expression):
             if active.any():
                 settled[0] = min(settled[0], low[active].min())
                 settled[1] = max(settled[1], high[active].max())
@@ -111,7 +112,7 @@ def lipschitz_bounds(
         wanted = (bounds > attained * (1 + relative) + 1e-300) & ~given_up
         splits = _steepest(jet, lower, upper, box, wanted)
         active = wanted.any(axis=1) & (splits >= 0)
-        if examined >= _MOST_BOXES:
+        if examined >= _most_boxes(expression):
             active[:] = False
         counted = np.where(given_up, 0.0, bounds)
         if not active.all():
@@ -119,6 +120,12 @@ def lipschitz_bounds(
         if not active.any():
             return tuple(float(bound) for bound in np.where(used, settled, 0.0))
         lower, upper = bisect(lower[active], upper[active], splits[active])
+
+
+def _most_boxes(expression: Expression) -> int:
+    # The Hessian of a norm costs about ten times that of another step.
+    steps = sum(10 if node.operation == "norm" else 1 for node in expression.steps)
+    return min(_MOST_BOXES, max(1_000, _MOST_STEPS // steps))
 
 
 def _widest(jet: Jet, lower: np.ndarray, upper: np.ndarray, box: Box) -> np.ndarray:

@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.approximation.enclosures.elementary_derivatives import (
+    BROKEN,
+    UNARY,
+    Enclosure,
+    log,
+)
 from pellucid.approximation.enclosures.intervals import Intervals
 from pellucid.approximation.formula_tree import Node
-
-#: ``Intervals`` or ``Balls``: they have the same methods.
-Enclosure = Any
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,8 +55,8 @@ def apply(node: Node, arguments: list[Any], columns: list[Enclosure], order: int
     if rule is not None:
         return rule(node, arguments, order)
     u = arguments[0]
-    broken = _BROKEN[node.operation](u.value) if order and node.operation in _BROKEN else False
-    return _chain(u, *_UNARY[node.operation](u.value, order), order, broken)
+    broken = BROKEN[node.operation](u.value) if order and node.operation in BROKEN else False
+    return _chain(u, *UNARY[node.operation](u.value, order), order, broken)
 
 
 def _chain(
@@ -98,147 +101,6 @@ def _accumulate(entries: dict[Any, Enclosure], key: Any, entry: Enclosure) -> No
 def _pairs(a: dict[int, Enclosure], b: dict[int, Enclosure]) -> list[tuple[int, int]]:
     keys = sorted({*a, *b})
     return [(i, j) for i in keys for j in keys if i <= j]
-
-
-# Rules of one argument: value, and functions that return first and second derivative.
-
-_Unary = tuple[Enclosure, Callable[[], Enclosure], Callable[[], Enclosure]]
-
-
-def _sin(u: Enclosure, order: int) -> _Unary:
-    value = u.sin()
-    return value, u.cos, lambda: -value
-
-
-def _cos(u: Enclosure, order: int) -> _Unary:
-    value = u.cos()
-    return value, lambda: -u.sin(), lambda: -value
-
-
-def _tan(u: Enclosure, order: int) -> _Unary:
-    value = u.tan()
-    return value, lambda: value.square() + 1.0, lambda: value * (value.square() + 1.0) * 2.0
-
-
-def _exp(u: Enclosure, order: int) -> _Unary:
-    value = u.exp()
-    return value, lambda: value, lambda: value
-
-
-def _log(u: Enclosure, order: int) -> _Unary:
-    inside = u.positive()
-    return u.log(), inside.reciprocal, lambda: -inside.square().reciprocal()
-
-
-def _sqrt(u: Enclosure, order: int) -> _Unary:
-    value = u.sqrt()
-    return (
-        value,
-        lambda: value.positive().reciprocal() * 0.5,
-        lambda: value.positive().power(Fraction(-3)) * -0.25,
-    )
-
-
-def _tanh(u: Enclosure, order: int) -> _Unary:
-    return u.tanh(), u.tanh_slope, u.tanh_curvature
-
-
-def _sigmoid(u: Enclosure, order: int) -> _Unary:
-    return u.sigmoid(), u.sigmoid_slope, u.sigmoid_curvature
-
-
-def _sinh(u: Enclosure, order: int) -> _Unary:
-    value = u.sinh()
-    return value, u.cosh, lambda: value
-
-
-def _cosh(u: Enclosure, order: int) -> _Unary:
-    value = u.cosh()
-    return value, u.sinh, lambda: value
-
-
-def _atan(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        return (u.square() + 1.0).reciprocal()
-
-    return u.atan(), slope, lambda: u * slope().square() * -2.0
-
-
-def _asin(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        return (1.0 - u.square()).sqrt().positive().reciprocal()
-
-    return u.asin(), slope, lambda: u * slope().power(Fraction(3))
-
-
-def _acos(u: Enclosure, order: int) -> _Unary:
-    _, slope, curvature = _asin(u, order)
-    return u.acos(), lambda: -slope(), lambda: -curvature()
-
-
-def _erf(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        factor = type(u).constant("pi").sqrt().reciprocal() * 2.0
-        return (-u.square()).exp() * factor
-
-    return u.erf(), slope, lambda: slope() * u * -2.0
-
-
-def _abs(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        lower, upper = u.lower, u.upper
-        either = ((lower < 0) & (upper > 0)) | ((lower == 0) & (upper == 0))
-        return type(u).from_bounds(
-            np.where(either | (upper <= 0), -1.0, 1.0), np.where(either | (lower >= 0), 1.0, -1.0)
-        )
-
-    def curvature() -> Enclosure:
-        lower, upper = u.lower, u.upper
-        return _nothing_unless(u, ((lower < 0) & (upper > 0)) | ((lower == 0) & (upper == 0)))
-
-    return abs(u), slope, curvature
-
-
-def _sign(u: Enclosure, order: int) -> _Unary:
-    def slope() -> Enclosure:
-        return _nothing_unless(u, ~((u.lower > 0) | (u.upper < 0)))
-
-    return u.sign(), slope, slope
-
-
-def _nothing_unless(u: Enclosure, mask: np.ndarray) -> Enclosure:
-    """Return everything where ``mask`` holds, 0 elsewhere."""
-    return type(u).from_bounds(np.where(mask, -np.inf, 0.0), np.where(mask, np.inf, 0.0))
-
-
-_UNARY: dict[str, Callable[[Enclosure, int], _Unary]] = {
-    "sin": _sin,
-    "cos": _cos,
-    "tan": _tan,
-    "exp": _exp,
-    "log": _log,
-    "sqrt": _sqrt,
-    "tanh": _tanh,
-    "sigmoid": _sigmoid,
-    "sinh": _sinh,
-    "cosh": _cosh,
-    "atan": _atan,
-    "asin": _asin,
-    "acos": _acos,
-    "erf": _erf,
-    "abs": _abs,
-    "sign": _sign,
-}
-
-
-#: Where a function may have a pole or a gap inside its argument.
-_BROKEN: dict[str, Callable[[Enclosure], Any]] = {
-    "tan": lambda u: ~u.tan().is_bounded,
-    "log": lambda u: u.lower < 0,
-    "sqrt": lambda u: u.lower < 0,
-    "asin": lambda u: (u.lower < -1) | (u.upper > 1),
-    "acos": lambda u: (u.lower < -1) | (u.upper > 1),
-}
 
 
 # Rules of several arguments.
@@ -340,7 +202,7 @@ def _general_power(node: Node, arguments: list[Part], order: int) -> Part:
             order,
             broken,
         )
-    logarithm = _chain(u, *_log(u.value, order), order, broken)
+    logarithm = _chain(u, *log(u.value, order), order, broken)
     exponent = _multiply(node, [v, logarithm], order)
     return _chain(exponent, value, lambda: value, lambda: value, order, broken)
 

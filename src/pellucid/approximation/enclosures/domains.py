@@ -20,7 +20,7 @@ from pellucid.approximation.box import Box
 from pellucid.approximation.enclosures.derivative_rules import Part, apply
 from pellucid.approximation.enclosures.intervals import Intervals
 from pellucid.approximation.enclosures.jets import working
-from pellucid.approximation.formula_tree import Expression, Node, evaluate, in_order
+from pellucid.approximation.formula_tree import Expression, Node, evaluate, in_order, shorten
 
 #: Boxes at once; with more, only some are followed, to find a place to name.
 _MOST_BOXES = 8_192
@@ -54,6 +54,7 @@ def check_defined(expression: Expression, box: Box) -> None:
             f"got {box.dimension}."
         )
     lower, upper = np.array([box.lower]), np.array([box.upper])
+    last = lower, upper
     complete = True
     with working("intervals"):
         while True:
@@ -62,7 +63,7 @@ def check_defined(expression: Expression, box: Box) -> None:
             if not len(lower) and complete:
                 return
             _check_points(expression, lower, upper)
-            if len(lower) > _MOST_BOXES:
+            if len(lower) > (_MOST_BOXES if complete else 4 * _FOLLOWED):
                 complete = False
                 chosen = np.linspace(0, len(lower) - 1, _FOLLOWED).astype(int)
                 lower, upper = lower[chosen], upper[chosen]
@@ -142,7 +143,7 @@ class _Walk:
         node: Node,
         values: list[Intervals],
         value: Intervals,
-        inside: np.ndarray,
+        inside: np.ndarray | np.bool_,
         relevant: np.ndarray,
     ) -> None:
         if not self._count or not relevant[0]:
@@ -262,7 +263,7 @@ def _check_points(expression: Expression, lower: np.ndarray, upper: np.ndarray) 
         for node in expression.steps:
             if node.operation in _PARTIAL or node is expression.root:
                 suspicious |= ~np.isfinite(np.broadcast_to(values[id(node)], suspicious.shape))
-        for row in np.flatnonzero(suspicious):
+        for row in np.flatnonzero(suspicious)[:4]:
             at_point = {
                 key: np.broadcast_to(value, suspicious.shape)[row] for key, value in values.items()
             }
@@ -312,14 +313,14 @@ def _variable(expression: Expression, axis: int) -> str:
 
 def _complaint(expression: Expression, node: Node, arguments: list[float], place: str) -> str:
     """Return what is wrong with ``node``, where, and what to do."""
-    whole = expression.text_of(node)
-    inner = expression.text_of(node.arguments[-1]) if node.arguments else whole
+    whole = shorten(expression.text_of(node))
+    inner = shorten(expression.text_of(node.arguments[-1])) if node.arguments else whole
     got = f", got {arguments[-1]:.6g}" if arguments else ""
     if node.operation == "divide" or (node.operation == "power" and _whole(node)):
         what = "divides by zero"
         remedy = f"leave the point out, as in where(abs({inner}) > 1e-3, {whole}, 0)"
         if node.operation == "power":
-            inner = expression.text_of(node.arguments[0])
+            inner = shorten(expression.text_of(node.arguments[0]))
     elif node.operation == "log":
         what = f"needs a positive argument{got}"
         remedy = f"write log(max({inner}, 1e-6))"
@@ -327,7 +328,7 @@ def _complaint(expression: Expression, node: Node, arguments: list[float], place
         what = f"needs an argument of at least 0{got}"
         remedy = f"write sqrt(max({inner}, 0))"
     elif node.operation in ("power", "general_power"):
-        base = expression.text_of(node.arguments[0])
+        base = shorten(expression.text_of(node.arguments[0]))
         got = f", got {arguments[0]:.6g}" if arguments else ""
         what = f"needs a positive base{got}"
         remedy = f"use abs({base}) or max({base}, 1e-6) as the base"
