@@ -61,11 +61,17 @@ class ShiftLaw:
         )
 
     def above(self, z: float) -> float:
-        """Bound ``P(wZ > z)`` from above: g is convex, so 1 - g(t) is at most -g'(0) t."""
+        """Bound ``P(wZ > z)`` from above.
+
+        It is ``1 - g(t) = (e^t - 1) / (e^t + e^-m)``. Where g is convex, for m >= 0, at most
+        ``-g'(0) t`` too; for a negative offset m it is not.
+        """
         if self.gain is None:
             return float(expit(-z)) * (1 + 1e-12)
-        slope = float(expit(self.offset))
-        return min(1.0, slope * self.gain * float(expit(-(z + self.centre))) * (1 + 1e-10))
+        t = self.gain * float(expit(-(z + self.centre)))
+        if t > 700 or self.offset < -700:
+            return 1.0
+        return min(1.0, math.expm1(t) / (math.exp(t) + math.exp(-self.offset)) * (1 + 1e-10))
 
     def reach(self, probability: float) -> tuple[float, float]:
         """Return ``(z_low, z_high)`` that wZ leaves on either side with about this probability.
@@ -76,9 +82,14 @@ class ShiftLaw:
             reach = math.log(1 / probability)
             return -reach, reach
         grown = np.logaddexp(0.0, self.offset) - math.log(probability)
-        t = min(grown - self.offset, 0.9 * self.gain)
-        high = math.log(self.gain * float(expit(self.offset)) / probability) - self.centre
-        return math.log(self.gain / t - 1) - self.centre, high
+        t_low = min(grown - self.offset, 0.9 * self.gain)
+        # 1 - g(t) = probability, solved for t.
+        lost = probability * math.exp(min(-self.offset, 700.0))
+        t_high = min(math.log1p(lost) - math.log1p(-probability), t_low)
+        return (
+            math.log(self.gain / t_low - 1) - self.centre,
+            math.log(self.gain / t_high - 1) - self.centre,
+        )
 
     @cached_property
     def mean(self) -> float:

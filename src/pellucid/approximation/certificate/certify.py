@@ -49,13 +49,17 @@ Target = ExpressionTarget | TableTarget | BlackBoxTarget
 
 @dataclass(frozen=True)
 class Finding:
-    """What one way of proving found; the rounding of evaluation is part of the bound."""
+    """What one way of proving found; the rounding of evaluation is part of the bound.
+
+    ``rounding`` is that part where the way of proving has an analysis of its own.
+    """
 
     bound: float
     status: Status
     method: Method
     excluded: float = 0.0
     details: dict[str, Any] = field(default_factory=dict)
+    rounding: float | None = None
 
     def better(self, other: Finding | None) -> Finding:
         """Return the one that leaves nothing out, and has the smaller bound."""
@@ -135,7 +139,7 @@ def certify(
         bound=finding.bound,
         status=finding.status,
         method=finding.method,
-        rounding=rounding,
+        rounding=rounding if finding.rounding is None else finding.rounding,
         excluded_measure=min(finding.excluded, box.volume),
         details={
             "hidden_neurons": network.hidden_neurons,
@@ -253,17 +257,15 @@ def cells_finding(
     found = check(leave_out=False)
     if exclude and effort.tolerance is not None and found.bound > effort.tolerance:
         found = check(leave_out=True)
-    bound = found.bound
-    if isinstance(target, TableTarget):
-        bound += target.slack  # the check is one of the interpolation
     status: Status = "proved" if isinstance(target, ExpressionTarget) else "conditional"
     details = {"cells": found.cells, "cell_bound": found.method, "arithmetic": effort.arithmetic}
     return Finding(
-        bound * (1 + MARGIN),
+        found.bound * (1 + MARGIN),
         "heuristic" if found.excluded_measure else status,
         "cells",
         found.excluded_measure * (1 + MARGIN),
         details,
+        found.rounding,
     )
 
 

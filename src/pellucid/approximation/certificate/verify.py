@@ -144,17 +144,17 @@ def _check(
     strongest = "proved" if formula else "conditional"
     if status not in (strongest, "heuristic"):
         raise _Rejected(f"the status {status!r} cannot be had for this kind of target")
+    effort = Effort(
+        certificate.tolerance, 0, time.monotonic() + max_seconds, 10_000_000, "balls", quiet
+    )
+    if method == "cells":
+        return _check_cells(network, target, certificate, effort)
     rounding, _ = rounding_bound(network, box)
     if certificate.bound <= rounding:
         raise _Rejected(
             f"the bound {certificate.bound:.6g} is not above the rounding of float64 evaluation, "
             f"which may be {rounding:.3g}"
         )
-    effort = Effort(
-        certificate.tolerance, 0, time.monotonic() + max_seconds, 10_000_000, "balls", quiet
-    )
-    if method == "cells":
-        return _check_cells(network, target, certificate, effort)
     if isinstance(target, TableTarget):
         return _check_table(network, target, certificate, rounding, effort)
     if not formula:
