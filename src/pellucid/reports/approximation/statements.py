@@ -229,7 +229,10 @@ def explain_choice(approximation: ShownApproximation) -> str:
             f"{write_count(own)}."
         )
     if len(met) == 1:
-        return "It is the only construction that met the tolerance."
+        return (
+            "It has the fewest neurons: each of the others does not fit the function, or was "
+            "stopped when it took as many."
+        )
     return "It was chosen by name, not for having the fewest neurons."
 
 
