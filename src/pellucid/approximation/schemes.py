@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from pellucid._checks import UsageError, check_choice, check_integer, check_number
 from pellucid._progress import Progress
 from pellucid.approximation.box import Box
@@ -203,7 +205,11 @@ def approximate(
 
     search = _Search(target, box, tolerance, seed, started, max_seconds, on_improvement)
     names = list(SCHEMES) if scheme == "auto" else [scheme]
-    with Progress(len(names), "scheme", "approximate", quiet=quiet, leave=False) as progress:
+    # Many small least-squares problems: threads that wait for each other make them slower.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        Progress(len(names), "scheme", "approximate", quiet=quiet, leave=False) as progress,
+    ):
         for name in names:
             progress.postfix({"scheme": name, **search.so_far()})
             search.try_scheme(name, max_neurons)
