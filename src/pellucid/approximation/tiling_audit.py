@@ -54,7 +54,7 @@ class TilingAudit:
         boundary_error: In the middle of the outer faces, which half a tower covers.
         center_error: At the centers of towers.
         points_examined: How many points these five are the largest of.
-        lower_bound: Largest |target| at a vertex, less what is open there, divided by ``shifts``.
+        lower_bound: Largest ``|target|`` at a vertex, less what is open there, divided by ``shifts``.
             With one tiling, from two dimensions, the sup error is at least this, however many
             towers there are; with several, it is about this.
         open_at_corner: At most what all towers add up to at an inner vertex, for the target 1.
@@ -302,7 +302,7 @@ def _hole_share(relative_sides: Sequence[float], gate: float) -> float:
 
 
 class _Largest:
-    """The largest error of one kind of points, where it is, and the largest |target| there."""
+    """The largest error of one kind of points, where it is, and the largest ``|target|`` there."""
 
     def __init__(self) -> None:
         self.error, self.highest, self.count = 0.0, 0.0, 0
