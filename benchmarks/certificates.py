@@ -49,16 +49,17 @@ class Case:
     ends: tuple[float, ...]
     tolerance: float
     goal: int | None = None
+    scheme: str = "auto"
 
 
 CASES = (
     Case("1 + ½ sin 2πx cos 2πy", "1 + 0.5*sin(2*pi*x)*cos(2*pi*y)", UNIT[2], 0.01, 16),
     Case("Gaussian", "exp(-200*((x-0.5)**2 + (y-0.5)**2))", UNIT[2], 0.01, 24),
     Case("sin(20x)·y", "sin(20*x)*y", UNIT[2], 0.01, 24),
-    Case("|x − y|", "abs(x - y)", UNIT[2], 0.01, 24),
+    Case("abs(x − y)", "abs(x - y)", UNIT[2], 0.01, 24),
     Case("Franke", FRANKE, UNIT[2], 0.001, 56),
     Case("sin 2πx", "sin(2*pi*x)", UNIT[1], 1.2e-5, 8),
-    Case("|x − 0.3|", "abs(x - 0.3)", UNIT[1], 0.001),
+    Case("abs(x − 0.3)", "abs(x - 0.3)", UNIT[1], 0.001),
     Case("√x", "sqrt(x)", UNIT[1], 0.01),
     Case("Runge", "1/(1 + 25*x**2)", (-1, 1), 0.001),
     Case("e^x", "exp(x)", (-2, 3), 0.001),
@@ -74,6 +75,16 @@ CASES = (
     Case("sin(x + 2y + 3z)", "sin(x + 2*y + 3*z)", UNIT[3], 0.01),
     Case("3-D Gaussian", "exp(-4*(x**2 + y**2 + z**2))", (-1, 1, -1, 1, -1, 1), 0.02),
     Case("sin(3x) y + z²", "sin(3*x)*y + z**2", UNIT[3], 0.01),
+    # The schemes that auto leaves for smaller ones.
+    Case("sin 2πx", "sin(2*pi*x)", UNIT[1], 0.001, scheme="staircase"),
+    Case("√x", "sqrt(x)", UNIT[1], 0.01, scheme="staircase"),
+    Case("sin 2πx", "sin(2*pi*x)", UNIT[1], 0.001, scheme="soft_grid"),
+    Case("sin 6x cos 4y", "sin(6*x)*cos(4*y)", UNIT[2], 0.02, scheme="soft_grid"),
+    Case("Gaussian", "exp(-200*((x-0.5)**2 + (y-0.5)**2))", UNIT[2], 0.01, scheme="kd"),
+    Case("√x + √y", "sqrt(x) + sqrt(y)", UNIT[2], 0.02, scheme="kd"),
+    Case("xyz", "x*y*z", UNIT[3], 0.1, scheme="kd"),
+    Case("sin 6x cos 4y", "sin(6*x)*cos(4*y)", UNIT[2], 0.05, scheme="grid"),
+    Case("xyz", "x*y*z", UNIT[3], 0.1, scheme="grid"),
 )
 
 
@@ -99,7 +110,7 @@ class Row:
 def measure(case: Case, points: int) -> Row:
     """Approximate one function, look for a violation, verify the files in a fresh process."""
     begin = time.perf_counter()
-    result = approximate(case.text, case.ends, case.tolerance)
+    result = approximate(case.text, case.ends, case.tolerance, case.scheme)
     seconds = time.perf_counter() - begin
     _, seen = worst_point(result.network, result.target, result.box, points=points, seed=1)
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +147,7 @@ def make_page(rows: list[Row], points: int) -> str:
         "`python benchmarks/certificates.py`. For each function: the network that `approximate` "
         f"wrote, the bound it certified, the largest error that a search over {points:,} points "
         "with local ascent found, and the time to build (certificate included) and to verify the "
-        "files in a fresh process (its start included). One thread.",
+        "files in a fresh process (its start included). One thread. The last rows name the scheme.",
         "",
         "| f | tolerance | scheme | hidden neurons | asked for | parameters | certified | seen | "
         "certified / seen | status | build s | verify s |",
