@@ -241,6 +241,8 @@ def test_rounding_of_a_staircase_covers_what_float64_does():
     )
     extended = np.longdouble(near)
     z = np.longdouble(1e9) * extended + network.hidden[0].bias.astype(np.longdouble)
-    exact = (network.output_weight.astype(np.longdouble) / (1 + np.exp(np.minimum(-z, 700)))).sum(axis=1)
+    exact = (network.output_weight.astype(np.longdouble) / (1 + np.exp(np.minimum(-z, 700)))).sum(
+        axis=1
+    )
     error = np.abs(network(near) - (exact + network.output_bias))
     assert float(error.max()) <= cells.rounding(np.array([box.upper[0]]))
