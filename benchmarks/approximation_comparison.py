@@ -44,7 +44,7 @@ from machine import describe_machine, machine_line
 from pellucid._checks import UsageError
 from pellucid.approximation.box import Box
 from pellucid.approximation.expressions import parse
-from pellucid.approximation.neuron_count import neuron_count
+from pellucid.approximation.neuron_counts import neuron_count
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS = BENCHMARKS / "results" / "approximation-comparison.json"

@@ -92,7 +92,7 @@ class Built:
 
 def build_pellucid(case: Case, budget: Budget, scheme: str) -> Built:
     """Approximate with a certificate."""
-    from pellucid.approximation.approximate import approximate
+    from pellucid.approximation.schemes import approximate
 
     started = time.perf_counter()
     result = approximate(

@@ -9,6 +9,7 @@ certificate allows; the script ends with an error if there is one. A fresh proce
 files. Writes ``docs/measurements/certificates.md``.
 """
 
+# ruff: noqa: E402 - threads are counted when NumPy loads
 from __future__ import annotations
 
 import os
@@ -27,8 +28,8 @@ from pathlib import Path
 
 from machine import describe_machine, machine_line
 
-from pellucid.approximation.approximate import approximate
 from pellucid.approximation.certificate import worst_point
+from pellucid.approximation.schemes import approximate
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "measurements" / "certificates.md"
 
@@ -146,8 +147,9 @@ def make_page(rows: list[Row], points: int) -> str:
         ratio = f"{row.bound / row.seen:.2f}" if row.seen else "–"
         lines.append(
             f"| {row.name} | {row.tolerance:g} | {row.scheme} | **{row.neurons}** ({layers}) | "
-            f"{'–' if row.goal is None else f'≤ {row.goal}'} | {row.parameters} | {row.bound:.3g} | "
-            f"{row.seen:.3g} | {ratio} | {row.status}{'' if row.verified else ', NOT verified'} | "
+            f"{'–' if row.goal is None else f'≤ {row.goal}'} | {row.parameters} | "
+            f"{row.bound:.3g} | {row.seen:.3g} | {ratio} | "
+            f"{row.status}{'' if row.verified else ', NOT verified'} | "
             f"{row.build_seconds:.1f} | {row.verify_seconds:.1f} |"
         )
     violations = sum(row.seen > row.bound for row in rows)

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from pellucid.cli import (
+    approximate,
     bump,
     compact,
     data,
@@ -21,6 +22,7 @@ from pellucid.cli import (
     study,
     tile,
     tower,
+    verify,
 )
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
@@ -30,6 +32,8 @@ PARSERS = {
     "explain": explain.build_parser,
     "study": study.build_parser,
     "compact": compact.build_parser,
+    "approximate": approximate.build_parser,
+    "verify": verify.build_parser,
     "bump": bump.build_parser,
     "tower": tower.build_parser,
     "tile": tile.build_parser,

@@ -171,3 +171,46 @@ def test_importing_pellucid_imports_nothing_heavy():
 @pytest.mark.parametrize("arguments", HELP_COMMANDS, ids=" ".join)
 def test_help_imports_nothing_heavy(arguments):
     assert not modules_after(_HELP, *arguments) & HEAVY
+
+
+BAD_STUDIES = (
+    "--arms l3",
+    "--arms none,tree --epochs 0",
+    "--arms flips --strength flips=1",
+    "--strength l1=-1",
+    "--path cosine",
+    "--path-points 1",
+    "--preset reverence",
+    "--preset reference --arms l1",
+    "--optimizer sdg",
+    "--precision float16",
+    "--method subgradient --polish 3",
+    "--augment shift=3",
+    "--seeds 0",
+    "--tune 200",
+    "--jobs 0",
+    "--backend loki",
+    "--size 3",
+    "--validation-fraction 1",
+    "no-such-folder",
+)
+_REFUSED = """
+from pellucid.cli import main
+assert main(sys.argv[1:]) == 2
+"""
+
+
+@pytest.mark.parametrize("options", BAD_STUDIES)
+def test_study_that_is_refused_imports_nothing_heavy(options):
+    assert not modules_after(_REFUSED, "study", *options.split()) & HEAVY
+
+
+@pytest.mark.parametrize("package", ["data", "regularization", "training"])
+def test_lazy_package_unknown_name_raises(package):
+    with pytest.raises(AttributeError, match=f"'pellucid.{package}' has no attribute 'nothing'"):
+        importlib.import_module(f"pellucid.{package}").nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("package", ["data", "regularization", "training"])
+def test_lazy_package_importing_it_imports_nothing_heavy(package):
+    assert not modules_after(f"import pellucid.{package}") & HEAVY

@@ -17,14 +17,18 @@ _HOMES = {
     "ProtoTreeClassifier": "pellucid.prototree.classifier",
     "Topology": "pellucid.prototree",
     "UsageError": "pellucid._checks",
+    "approximate": "pellucid.approximation.schemes",
     "study": "pellucid.reports.study.reported_study",
+    "verify": "pellucid.approximation.certificate",
 }
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from pellucid._checks import DataError as DataError
     from pellucid._checks import PellucidError as PellucidError
     from pellucid._checks import UsageError as UsageError
+    from pellucid.approximation.certificate import verify as verify
+    from pellucid.approximation.schemes import approximate as approximate
     from pellucid.prototree import ProtoTree as ProtoTree
     from pellucid.prototree import Topology as Topology
     from pellucid.prototree.classifier import ProtoTreeClassifier as ProtoTreeClassifier

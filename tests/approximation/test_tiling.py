@@ -267,6 +267,13 @@ def test_audit_edges_with_narrow_towers_are_gaps():
     )
 
 
+@pytest.mark.parametrize("gate", [1.0, 3.0, 10.0, 40.0, 200.0])
+def test_audit_lower_bound_holds_for_soft_gates_too(gate):
+    found = audit(tile(wave, SQUARE, cells=8, gate=gate))
+    assert found.worst_error >= found.lower_bound
+    assert any("soft" in remark for remark in found.remarks) is (gate < 5)
+
+
 def test_audit_many_vertices_are_thinned(monkeypatch):
     whole = audit(tile(wave, SQUARE, cells=40))
     monkeypatch.setattr("pellucid.approximation.tiling_audit._MOST_POINTS", 300)

@@ -60,3 +60,12 @@ def finished_study(tmp_path_factory, photos) -> Path:
     arms = ["--arms", "none,l1,group_lasso"]
     assert main(["study", str(photos), "-o", str(path), "--quiet", *arms, *quick]) == 0
     return path
+
+
+@pytest.fixture(scope="session")
+def finished_wave(tmp_path_factory) -> Path:
+    """A folder of a quick approximation; not to be written to."""
+    path = tmp_path_factory.mktemp("runs") / "wave"
+    wave = ["sin(6*x)", "--box", "0", "1", "--tolerance", "0.05", "--scheme", "spectral"]
+    assert main(["approximate", *wave, "-o", str(path), "--quiet"]) == 0
+    return path

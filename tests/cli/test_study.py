@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pellucid.cli import main
 from tests.data.test_cifar10 import write_archive
 
 HERE = ["--backend", "sequential", "--jobs", "2"]
@@ -20,8 +21,6 @@ QUICK = ["--size", "8", "--train-images", "60", "--epochs", "2", "--seeds", "2",
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    from pellucid.cli import main
-
     path = tmp_path_factory.mktemp("runs") / "digits"
     arms = ["--arms", "none,group_lasso", "--strength", "group_lasso=0.02"]
     more = ["--epochs", "12", "--batch-size", "20"]
@@ -107,28 +106,72 @@ def test_study_resume_of_a_finished_study_gives_its_result(pellucid, study):
     assert outcome.json["verdict"] == before["verdict"]
 
 
-def test_study_kill_9_and_resume_give_the_table_of_an_uninterrupted_one(pellucid, tmp_path):
-    options = ["--size", "8", "--train-images", "100", "--epochs", "40", "--seeds", "3"]
-    options += ["--jobs", "2"]
-    whole = pellucid("study", "-o", tmp_path / "whole", "--json", "--no-report", *options)
-    command = [sys.executable, "-m", "pellucid", "study", "-o", str(tmp_path / "cut"), *options]
+CUT = ["--size", "8", "--train-images", "100", "--epochs", "40", "--seeds", "3", "--jobs", "2"]
+
+
+@pytest.fixture(scope="module")
+def uncut(tmp_path_factory):
+    """The result of a study with the options `CUT` that was not interrupted."""
+    path = tmp_path_factory.mktemp("studies") / "whole"
+    assert main(["study", "-o", str(path), "--quiet", "--no-report", *CUT]) == 0
+    return json.loads((path / "result.json").read_text())
+
+
+def cut_off(path, number, *, group):
+    """Start a study, send it a signal while it trains; return its exit code and stderr."""
     process = subprocess.Popen(
-        [*command, "--no-report", "--quiet"],
+        [
+            sys.executable,
+            "-m",
+            "pellucid",
+            "study",
+            "-o",
+            str(path),
+            *CUT,
+            "--no-report",
+            "--quiet",
+        ],
         start_new_session=True,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    work = tmp_path / "cut" / "work"
     deadline = time.monotonic() + 60
-    while not list(work.glob("*.epochs")) and time.monotonic() < deadline:
+    while not list((path / "work").glob("*.epochs")) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        os.kill(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def test_study_kill_9_and_resume_give_the_table_of_an_uninterrupted_one(pellucid, tmp_path, uncut):
+    cut_off(tmp_path / "cut", signal.SIGKILL, group=True)
     resumed = pellucid("study", "--resume", tmp_path / "cut", "--json", "--no-report")
     assert resumed.code == 0, resumed.err
     for name in ("arms", "comparisons", "best_checkpoint", "verdict"):
-        assert resumed.json[name] == whole.json[name]
+        assert resumed.json[name] == uncut[name]
+
+
+@pytest.mark.parametrize(
+    ("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)], ids=["Ctrl-C", "TERM"]
+)
+def test_study_interrupted_keeps_its_state_and_says_one_line(
+    pellucid, tmp_path, uncut, number, group
+):
+    path = tmp_path / "cut"
+    code, said = cut_off(path, number, group=group)
+    assert code == 128 + number
+    name = signal.Signals(number).name
+    assert said == (
+        f"pellucid: interrupted by {name}. Continue with: pellucid study --resume {path}\n"
+    )
+    assert [*path.glob("work/*/checkpoints/*"), *path.glob("checkpoints/*")]
+    resumed = pellucid("study", "--resume", path, "--json", "--no-report")
+    assert resumed.json["arms"] == uncut["arms"]
 
 
 @pytest.fixture

@@ -43,3 +43,9 @@ def test_tree_arm_description_is_printable():
     described = TreeArm(RECIPE).describe()
     assert described["model"] == "prototype tree"
     assert described["backbone"] == "small_cnn"
+
+
+def test_tree_arm_tells_each_epoch(data):
+    told: list[int] = []
+    TreeArm(RECIPE).fit(data, on_epoch=told.append, **FIT)
+    assert told == [1, 2, 3]

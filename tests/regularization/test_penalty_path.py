@@ -110,6 +110,15 @@ def test_write_path_words_knee_at_the_strong_end_says_go_on():
     )
 
 
+def test_write_path_words_knee_at_the_greatest_strength_does_not_say_go_on():
+    rising = [(0.3, *WEAK[1:]), (0.6, *WEAK[1:]), (0.9 - 1e-16, *MIDDLE[1:])]
+    said = write_path_words(path_of(*rising, term="dropout"), "dropout")
+    assert "too short" not in said
+    assert said.endswith(
+        "The knee and the best accuracy are at 0.9, beyond which dropout makes no sense."
+    )
+
+
 def test_write_path_words_both_at_the_weak_end_says_go_on_below():
     said = write_path_words(path_of(MIDDLE, STRONG), "L1")
     assert "The knee and the best accuracy are at the weak end of the range" in said

@@ -201,7 +201,7 @@ class Fixed:
     def describe(self):
         return {"model": "fixed"}
 
-    def fit(self, data, *, seed, run, device, resume, quiet):
+    def fit(self, data, *, seed, run, device, resume, quiet, on_epoch):
         from pellucid.training import Outcome, Snapshot
 
         def predict(pixels):

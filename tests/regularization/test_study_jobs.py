@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pellucid.regularization import study_jobs
 from pellucid.regularization.arms import Arm, named_arm
 from pellucid.regularization.recipe import NetworkRecipe
-from pellucid.regularization.study_jobs import plan_jobs, plan_path, plan_runs
+from pellucid.regularization.study_data import StudyData
+from pellucid.regularization.study_jobs import (
+    Job,
+    PlannedRun,
+    plan_jobs,
+    plan_path,
+    plan_runs,
+    run_job,
+)
+from pellucid.training import Outcome, Snapshot
 
 BASE = NetworkRecipe(epochs=2)
 
@@ -66,3 +78,35 @@ def test_plan_path_each_seed_goes_through_all_strengths_in_order(processes):
             {"l1-1"},
             {"l1-2"},
         ]
+
+
+@dataclass(frozen=True)
+class TellingRecipe:
+    """Trains nothing; keeps what a watcher of the job would read after each epoch."""
+
+    folder: Path
+
+    def describe(self):
+        return {"epochs": 2}
+
+    def fit(self, data, *, seed, run, device, resume, quiet, on_epoch):
+        read = []
+        for epochs_done in (1, 2):
+            on_epoch(epochs_done)
+            read.append((self.folder / "own-0.epochs").read_text())
+        snapshot = Snapshot(0, {}, lambda pixels: torch.zeros(len(pixels), 10))
+        row = {"train_accuracy": 0.5, "validation_accuracy": 0.5}
+        return Outcome("finished", (row,), snapshot, snapshot, 0.0, {"read": read})
+
+
+def test_run_job_recipe_of_its_own_tells_its_epochs_while_it_trains(tmp_path, monkeypatch):
+    data = StudyData(data="digits", train_images=20)
+    digest = data.load().images.digest
+    run = PlannedRun("own", 0, TellingRecipe(tmp_path), "own-0")
+    outcomes = []
+    monkeypatch.setattr(
+        study_jobs, "_trial", lambda planned, outcome, data: outcomes.append(outcome)
+    )
+    run_job(Job("own-0", ((run,),), is_trial=True), data, digest, tmp_path, "cpu")
+    assert outcomes[0].details["read"] == ["1", "2"]
+    assert (tmp_path / "own-0.epochs").read_text() == "2"

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from pellucid import PellucidError
-from pellucid.training import Interrupted, interruptible
+from pellucid.training import Interrupted, interruptible, stopping_when
 
 
 def steps_with_signals(*signals_of_steps: int, reached: list[str]) -> None:
@@ -74,3 +74,29 @@ def test_interruptible_signal_after_the_last_step_is_not_lost():
 def test_interrupted_travels_between_processes():
     stop = copy.copy(Interrupted(signal.SIGTERM, "Go on."))
     assert (stop.exit_code, str(stop)) == (143, "interrupted by SIGTERM. Go on.")
+
+
+def test_stopping_when_asked_raises_at_the_next_step_in_any_thread():
+    reached: list[object] = []
+
+    def work():
+        answers = iter([False, True])
+        with stopping_when(lambda: next(answers)), interruptible("Go on.") as stop_if_asked:
+            stop_if_asked()
+            reached.append("first step")
+            try:
+                stop_if_asked()
+            except Interrupted as stop:
+                reached.append(str(stop))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert reached == ["first step", "interrupted by SIGTERM. Go on."]
+
+
+def test_stopping_when_outside_its_block_nobody_is_asked():
+    with stopping_when(lambda: True):
+        pass
+    with interruptible() as stop_if_asked:
+        stop_if_asked()

@@ -33,6 +33,7 @@ def run(tmp_path) -> Run:
 
 def fit(task: ToyTask, *, run: Run | None = None, resume: bool = False, **options):
     validation = options.pop("validation", VALIDATION)
+    watch = {"on_epoch": options.pop("on_epoch")} if "on_epoch" in options else {}
     return train(
         task,
         options.pop("images", toy_images()),
@@ -42,6 +43,7 @@ def fit(task: ToyTask, *, run: Run | None = None, resume: bool = False, **option
         run=run,
         resume=resume,
         quiet=True,
+        **watch,
     )
 
 
@@ -208,6 +210,13 @@ def test_train_resumed_optimizer_equals_uninterrupted_bit_for_bit(run, tmp_path)
     ours, theirs = (each.load_checkpoint("last") for each in (run, other))
     assert_same_weights(ours[0], theirs[0])
     assert ours[1]["optimizer"] == theirs[1]["optimizer"]
+
+
+def test_train_resumed_tells_where_it_starts(run):
+    fit(ToyTask(), run=run, epochs=2)
+    told: list[int] = []
+    fit(ToyTask(), run=run, epochs=4, resume=True, on_epoch=told.append)
+    assert told == [2, 3, 4]
 
 
 def test_train_resumed_when_finished_trains_no_more(run):

@@ -8,6 +8,7 @@ fractional part of their position, and for these alone the steps and the AND neu
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -95,9 +96,7 @@ class EvenGrid:
         if n == 0:
             return out
         flat, result = torch.from_numpy(points).view(-1), torch.from_numpy(out)
-        scratch = torch.empty(2 * min(n, _CHUNK))
-        moving = np.empty(len(scratch), dtype=bool)
-        either = np.empty(len(scratch) // 2, dtype=bool)
+        scratch, moving, either = _scratch()
         threshold = np.float32(1 - self.width)
         hits, coordinates, flagged = [], [], []
         with torch.inference_mode():
@@ -175,13 +174,15 @@ class EvenGrid:
         elsewhere = others.astype(np.float64)
         elsewhere -= self.origin[other]
         elsewhere *= 1 / self.sides[other]
-        row = np.clip(np.floor(elsewhere), 0, counts[other] - 1).astype(np.int64)
+        row = np.minimum(np.maximum(np.floor(elsewhere), 0), counts[other] - 1)
         # No edge before the first cell or after the last: there the cell is the nearest.
-        before = np.clip(base, 0, counts[axis] - 1)
-        after = np.clip(base + 1, 0, counts[axis] - 1)
+        before = np.minimum(np.maximum(base, 0), counts[axis] - 1)
+        base += 1
+        after = np.minimum(np.maximum(base, 0), counts[axis] - 1)
         table = self.values.view(-1).numpy()
-        low = table.take(before.astype(np.int64) * strides[axis] + row * strides[other])
-        high = table.take(after.astype(np.int64) * strides[axis] + row * strides[other])
+        row *= strides[other]
+        low = table.take((before * strides[axis] + row).astype(np.int64))
+        high = table.take((after * strides[axis] + row).astype(np.int64))
         return (low + (high - low) * u).astype(np.float32)
 
     def _marginal(self, argument: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -218,6 +219,22 @@ class EvenGrid:
             c = grown / (1 + np.exp(both + np.float32(law.offset)))
         mixed = v00 + (v10 - v00) * u + (v01 - v00) * v + (v11 - v10 - v01 + v00) * c
         return mixed.astype(np.float32)
+
+
+_BUFFERS = threading.local()
+
+
+def _scratch() -> tuple[Any, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return this thread's buffers for one chunk: coordinates, flags of them, flags of points."""
+    import torch
+
+    if not hasattr(_BUFFERS, "all"):
+        _BUFFERS.all = (
+            torch.empty(2 * _CHUNK),
+            np.empty(2 * _CHUNK, dtype=bool),
+            np.empty(_CHUNK, dtype=bool),
+        )
+    return _BUFFERS.all
 
 
 def _tiled(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> tuple[Any, Any]:

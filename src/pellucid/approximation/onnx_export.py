@@ -95,8 +95,6 @@ class _Graph:
         """Return the checked model."""
         import onnx
 
-        from pellucid import __version__
-
         double = onnx.TensorProto.DOUBLE
         points = onnx.helper.make_tensor_value_info(INPUT_NAME, double, ["n", dimension])
         values = onnx.helper.make_tensor_value_info(OUTPUT_NAME, double, ["n"])
@@ -107,7 +105,6 @@ class _Graph:
             graph,
             opset_imports=[onnx.helper.make_opsetid("", OPSET)],
             producer_name="pellucid",
-            producer_version=__version__,
         )
         # The oldest version of the file format that knows the operator set.
         model.ir_version = 8

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from pellucid._checks import UsageError, check_number
@@ -124,6 +123,8 @@ class BumpDesign:
         middle = self.rise + self.width / 2
         if up == down:
             return middle
+        from scipy.optimize import minimize_scalar  # rarely needed, and slow to load
+
         # Between the edges: left of the rise the first step wins, right of the fall the second.
         found = minimize_scalar(
             lambda place: -self.value(place) * math.copysign(1.0, self.height),

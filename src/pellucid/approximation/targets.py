@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,31 +27,6 @@ from pellucid.approximation.tables import MAXIMAL_VALUES, TableTarget, check_lip
 #: Points a function is tried on; unlike any dimension, so that shapes cannot be mistaken.
 _PROBES = 7
 _KINDS = ("expression", "table", "callable", "black_box")
-
-
-@runtime_checkable
-class Target(Protocol):
-    """What all targets have."""
-
-    kind: ClassVar[str]
-
-    @property
-    def dimension(self) -> int:
-        """How many coordinates a point has."""
-        ...
-
-    @property
-    def lipschitz(self) -> tuple[float, ...] | None:
-        """For each coordinate the largest slope, ``None`` if it is not known."""
-        ...
-
-    def __call__(self, points: Any) -> np.ndarray:
-        """Return the values at points (n, d), shape (n,)."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what is written into a certificate."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +196,9 @@ class CallableTarget(BlackBoxTarget):
             )
         values = self(self.box.grid(counts)).reshape(counts)
         return TableTarget(values, self.box, self.slopes)
+
+
+Target = ExpressionTarget | TableTarget | BlackBoxTarget
 
 
 def target(f: Any, box: Box, lipschitz: Any = None) -> Target:

@@ -14,10 +14,11 @@ from pellucid.cli.arguments import Parser, add_output_options, errors_in_flags, 
 from pellucid.cli.output import make_table, print_json, print_lines, print_note
 
 if TYPE_CHECKING:
-    from pellucid.approximation.approximate import Approximation
     from pellucid.approximation.box import Box
+    from pellucid.approximation.schemes import Approximation
     from pellucid.approximation.targets import Target
 
+_REMARK_LENGTH = 60
 _TABLES = (".npy", ".csv", ".txt")
 
 
@@ -86,9 +87,9 @@ def run(given: Sequence[str]) -> int:
     parser = build_parser()
     values = parser.parse(_shield(parser, given))
     with errors_in_flags(parser):
-        from pellucid.approximation.approximate import approximate
+        from pellucid.approximation.schemes import approximate
 
-        if values.out is not None:
+        if values.out is not None and Path(values.out).is_dir():
             from pellucid.runs.run_folder import refuse_occupied
 
             refuse_occupied(Path(values.out))
@@ -114,12 +115,27 @@ def run(given: Sequence[str]) -> int:
     else:
         print_lines(describe(result, files))
     if not result.met:
-        print_note(
-            f"the tolerance {result.tolerance:g} was not reached: the best certified bound is "
-            f"{result.certificate.bound:.3g}, and its network is kept. "
-            "Raise --max-neurons or --max-seconds, or the tolerance."
-        )
+        print_note(_why_not_met(result))
     return 0 if result.met else 1
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _REMARK_LENGTH else f"{text[: _REMARK_LENGTH - 1]}…"
+
+
+def _why_not_met(result: Approximation) -> str:
+    certificate = result.certificate
+    if certificate.status == "heuristic":
+        return (
+            f"{result.target} may jump: next to a jump no continuous network is close to it. What "
+            f"is certified leaves out {certificate.excluded_measure:.2g} of the box's "
+            f"{result.box.volume:g}. Approximate each side of the jump by itself."
+        )
+    return (
+        f"the tolerance {result.tolerance:g} was not reached: the best certified bound is "
+        f"{certificate.bound:.3g}, and its network is kept. Raise --max-neurons or --max-seconds, "
+        "or the tolerance."
+    )
 
 
 class _Writer:
@@ -180,9 +196,10 @@ def describe(result: Approximation, files: dict[str, Path]) -> list[str]:
                 "-" if candidate.parameters is None else f"{candidate.parameters:,}",
                 "-" if candidate.bound is None else f"{candidate.bound:.4g}",
                 f"{candidate.seconds:.1f}",
-                candidate.remark,
+                "" if candidate.scheme == result.scheme else _shorten(candidate.remark),
             ]
         )
+    remark = next(c.remark for c in result.candidates if c.scheme == result.scheme)
     layers = " + ".join(f"{neurons:,}" for neurons in result.network.neurons_per_layer) or "0"
     certificate = result.certificate
     return [
@@ -192,6 +209,7 @@ def describe(result: Approximation, files: dict[str, Path]) -> list[str]:
         "",
         f"network      {result.scheme}: {result.network.hidden_neurons:,} hidden neurons "
         f"({layers}), {result.network.parameters:,} parameters",
+        f"             {remark}",
         f"certificate  {certificate.in_words()}",
         f"files        {files['network']}, {files['onnx'].name}, {files['certificate'].name}",
         f"report       {files['report']}",
@@ -207,7 +225,11 @@ def _read_target(values: argparse.Namespace) -> tuple[Target, Box]:
     text = values.function
     if Path(text).suffix in _TABLES:
         table = _read_table(Path(text))
-        box = Box.from_ends(values.box) if values.box else Box((0.0,) * table.ndim, (1.0,) * table.ndim)
+        box = (
+            Box.from_ends(values.box)
+            if values.box
+            else Box((0.0,) * table.ndim, (1.0,) * table.ndim)
+        )
         if values.lipschitz is None:
             raise UsageError(
                 "lipschitz must be given with a table: between its points a function can do "
@@ -222,7 +244,7 @@ def _read_target(values: argparse.Namespace) -> tuple[Target, Box]:
     box = Box.from_ends(values.box) if values.box else None
     expression = parse(text, None if box is None else box.dimension)
     if box is None:
-        box = Box((0.0,) * expression.dimension, (1.0,) * expression.dimension)
+        box = Box.from_ends([0.0, 1.0] * expression.dimension)
     return make_target(expression, box, None), box
 
 

@@ -109,7 +109,7 @@ def _facts(design: BumpDesign, weights: dict[str, Any]) -> dict[str, Any]:
 def describe_bump(design: BumpDesign) -> list[str]:
     """Return the formula, its weights with their meaning, and what the bump falls short of."""
     from pellucid.approximation.network import variable_names
-    from pellucid.approximation.neuron_count import MINIMA
+    from pellucid.approximation.neuron_counts import MINIMA
 
     names = variable_names(design.dimension)
     up, down = design.steepness_pair

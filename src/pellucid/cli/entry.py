@@ -22,7 +22,10 @@ COMMANDS = {
     "explain": ("pellucid.cli.explain", "say why a trained tree answers as it does"),
     "study": ("pellucid.cli.study", "compare penalties over several seeds, with a verdict"),
     "compact": ("pellucid.cli.compact", "remove the dead units of a study's network for good"),
-    "approximate": ("pellucid.cli.approximate", "write a sigmoid network with a proved error bound"),
+    "approximate": (
+        "pellucid.cli.approximate",
+        "write a small network with a proved error bound",
+    ),
     "verify": ("pellucid.cli.verify", "prove the bound of such a network again"),
     "bump": ("pellucid.cli.bump", "write down two sigmoids that make a bump"),
     "tower": ("pellucid.cli.tower", "write down five sigmoids that make a tower"),

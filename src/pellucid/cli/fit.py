@@ -55,6 +55,7 @@ def build_parser() -> Parser:
         [
             "pellucid fit",
             "pellucid fit digits --depth 4 --json",
+            "pellucid fit creatures",
             "pellucid fit photos/ -o runs/photos",
             "pellucid fit photos/ --size 64x96 --augment shift=0.1,flip --epochs 30",
             "pellucid fit photos/ --backbone resnet18 --learning-rate 1e-3",
@@ -65,8 +66,8 @@ def build_parser() -> Parser:
         "data",
         nargs="?",
         metavar="DATA",
-        help="digits (default), cifar10, or a folder DIR/class/*.png or "
-        "DIR/{train,val,test}/class/*.png",
+        help="digits (default), cifar10, creatures, creatures-hard, creatures-shortcut, or a "
+        "folder DIR/class/*.png or DIR/{train,val,test}/class/*.png",
     )
     run = parser.add_argument_group("the run")
     run.add_argument("-o", "--out", metavar="DIR", help="new run folder (default: under runs/)")

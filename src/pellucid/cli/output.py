@@ -44,12 +44,15 @@ def print_note(text: str) -> None:
 
 
 def print_error(message: str, *, kind: str = "error: ") -> None:
-    """Write ``pellucid: error: ...`` to stderr, on one line."""
+    """Write ``pellucid: error: ...`` to stderr, on one line, and what a caret points into below."""
     # A progress bar may have left the cursor in the middle of its line.
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    one_line = " ".join(message.splitlines())
-    print(f"pellucid: {kind}{printable(one_line)}", file=sys.stderr)
+    lines = message.splitlines()
+    pointed = lines[-2:] if len(lines) > 2 and set(lines[-1].strip()) == {"^"} else []
+    one_line = " ".join(lines[: len(lines) - len(pointed)])
+    for line in (f"pellucid: {kind}{one_line}", *pointed):
+        print(printable(line), file=sys.stderr)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

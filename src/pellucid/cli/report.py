@@ -14,10 +14,12 @@ def build_parser() -> Parser:
     """Return the parser."""
     parser = Parser(
         "report",
-        "Write report.html of a finished run, study or approximation again, from its figures and data.",
+        "Write report.html of a finished run, study or approximation again, from its files.",
         ["pellucid report runs/photos", "pellucid report runs/photos-study"],
     )
-    parser.add_argument("run", metavar="RUN", help="the folder that `pellucid fit`, `study` or `approximate` made")
+    parser.add_argument(
+        "run", metavar="RUN", help="the folder that `pellucid fit`, `study` or `approximate` made"
+    )
     add_output_options(parser)
     return parser
 
@@ -29,7 +31,7 @@ def run(given: Sequence[str]) -> int:
 
     run = Run.open(values.run)
     if run.config.get("command") == "approximate":
-        from pellucid.approximation.approximate import Approximation
+        from pellucid.approximation.schemes import Approximation
         from pellucid.reports.approximation import write_report
 
         page = write_report(Approximation.load(run.path), run.path / "report.html")

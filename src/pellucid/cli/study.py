@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pellucid.regularization.arms import Arm
     from pellucid.regularization.recipe import NetworkRecipe
     from pellucid.regularization.result import StudyResult
-    from pellucid.regularization.study import StudySettings
+    from pellucid.regularization.study_settings import StudySettings
 
 REPORT_FILE = "report.html"
 _DIVERGED = 4
@@ -68,7 +68,8 @@ def build_parser() -> Parser:
         "data",
         nargs="?",
         metavar="DATA",
-        help="digits (default: 400 of them, a fifth of the labels wrong on purpose), cifar10, or "
+        help="digits (default: 400 of them, a fifth of the labels wrong on purpose), cifar10, "
+        "creatures, creatures-hard, creatures-shortcut, or "
         "a folder DIR/class/*.png or DIR/{train,val,test}/class/*.png",
     )
     study = parser.add_argument_group("the study")
@@ -243,8 +244,8 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
         reference_data,
     )
     from pellucid.regularization.recipe import NetworkRecipe
-    from pellucid.regularization.study import StudySettings
     from pellucid.regularization.study_data import StudyData
+    from pellucid.regularization.study_settings import StudySettings
 
     reference = values.preset is not None
     if values.log is not None:
@@ -305,8 +306,9 @@ def read_settings(values: argparse.Namespace, given: Sequence[str]) -> StudySett
         tune=values.tune or 0,
         processes=values.jobs,
         backend=values.backend or "loky",
-        device=_device(values.device),
     )
+    # What must load torch comes last, so that a mistake is said at once.
+    settings = replace(settings, device=_device(values.device))
     kept = {name: value for name, value in vars(values).items() if name not in _NOT_KEPT}
     kept["jobs"] = settings.processes  # the machine that resumes may have other cores
     if values.data is not None:
@@ -347,8 +349,7 @@ def _without_output(given: Sequence[str]) -> list[str]:
 def _read_recipe(values: argparse.Namespace, base: NetworkRecipe) -> NetworkRecipe:
     from dataclasses import replace
 
-    from pellucid.data import Augmentation
-    from pellucid.prototree.recipe import GENTLE
+    from pellucid.data.augmentation import Augmentation
 
     chosen: dict[str, Any] = {
         name: value for name in _RECIPE_OPTIONS if (value := getattr(values, name)) is not None
@@ -362,6 +363,8 @@ def _read_recipe(values: argparse.Namespace, base: NetworkRecipe) -> NetworkReci
         if min(sides) < _SMALLEST_FOR_CNN_PX:
             chosen["network"] = "small_mlp"
     if values.augment == "gentle":
+        from pellucid.prototree.recipe import GENTLE
+
         chosen["augmentation"] = GENTLE
     elif values.augment is not None:
         try:

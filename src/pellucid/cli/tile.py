@@ -11,7 +11,7 @@ from pellucid.cli.output import make_table, print_json, print_lines
 from pellucid.cli.shapes import add_shape_options, check_folder, write_shape
 
 if TYPE_CHECKING:
-    from pellucid.approximation.neuron_count import NeuronCount
+    from pellucid.approximation.neuron_counts import NeuronCount
     from pellucid.approximation.tiling import Tiling, TilingAudit
 
 _LARGEST_FILE_TOWERS = 200_000
@@ -73,7 +73,7 @@ def run(given: Sequence[str]) -> int:
         raise UsageError("pellucid tile needs --tolerance or --cells. Use --cells 10 to look on.")
     from pellucid.approximation.box import Box
     from pellucid.approximation.expressions import parse
-    from pellucid.approximation.neuron_count import neuron_count
+    from pellucid.approximation.neuron_counts import neuron_count
     from pellucid.approximation.tiling import audit, tile
 
     with errors_in_flags(parser):
@@ -95,7 +95,7 @@ def run(given: Sequence[str]) -> int:
             count = neuron_count(
                 tiling.lipschitz, values.tolerance, box.dimension, sides=tuple(box.sides.tolist())
             )
-    found = audit(tiling)
+    found = audit(tiling, quiet=values.quiet)
     facts = {"expression": values.expression, **_facts(found, count)}
     files = []
     if folder is not None:

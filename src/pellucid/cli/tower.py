@@ -108,7 +108,7 @@ def _facts(design: TowerDesign, weights: dict[str, Any]) -> dict[str, Any]:
 def describe_tower(design: TowerDesign) -> list[str]:
     """Return the formula, its weights with their meaning, and where the tower falls short."""
     from pellucid.approximation.network import variable_names
-    from pellucid.approximation.neuron_count import MINIMA
+    from pellucid.approximation.neuron_counts import MINIMA
 
     w, gate, d = design.steepness, design.gate, design.dimension
     rows = [("neuron", "weight", "bias", "where it is half on: -bias / weight")]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from pellucid._checks import UsageError, check_number
+
+if TYPE_CHECKING:  # settings are checked without loading it
+    import torch
+    from torch import Tensor
 
 _DRAWS_PER_IMAGE = 7
 
@@ -76,6 +77,8 @@ class Augmentation:
         Returns:
             Float (b, 3, H, W) in [0, 1], on the images' device.
         """
+        import torch
+
         if not images.is_floating_point() or images.dim() != 4:
             raise UsageError(
                 "images must be float (b, 3, height, width) in [0, 1], "
@@ -93,6 +96,9 @@ class Augmentation:
         return images
 
     def _move(self, images: Tensor, draws: Tensor) -> Tensor:
+        import torch
+        import torch.nn.functional as F
+
         height, width = images.shape[2:]
         signed = 2 * draws - 1
         down, right = (self.shift_fraction * signed[:, 0], self.shift_fraction * signed[:, 1])

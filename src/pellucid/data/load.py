@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pellucid._checks import UsageError, check_integer, check_number, did_you_mean
-from pellucid.data import cifar10, digits
+from pellucid._checks import check_integer, check_number
+from pellucid.data import cifar10, creatures, digits
+from pellucid.data.choices import check_image_size, existing_path
+from pellucid.data.creatures import Creatures, CreatureSettings, Difficulty
 from pellucid.data.folder_images import read_folder
 from pellucid.data.folders import Problem
 from pellucid.data.image_sets import ImageSet
 from pellucid.data.splits import Splits
 
-BUILT_IN_NAMES = ("digits", "cifar10")
-SMALLEST_IMAGE_PX = 4
-LARGEST_IMAGE_PX = 1024
-
+# How hard the creatures of each name are; the names are listed in `choices`.
+CREATURES = {
+    "creatures": Difficulty(),
+    "creatures-hard": Difficulty(pose=1.0, occlusion=0.7, clutter=1.0),
+    "creatures-shortcut": Difficulty(shortcut=1.0),
+}
 RejectedFile = Problem
 
 
@@ -53,15 +57,18 @@ def load_data(
     """Load labelled images and split them.
 
     Test images never depend on ``seed``. Splits that the data gives (CIFAR-10's test images, the
-    folders train, val and test) are kept; the others are cut, stratified.
+    folders train, val and test) are kept; the others are cut, stratified. Of creatures there are
+    100 training and 50 test images of each class, always the same, and further ones for validation.
 
     Args:
-        data: ``digits``, ``cifar10``, the path of cifar-10-binary.tar.gz, or a folder laid out as
-            DIR/class/ or DIR/{train,val,test}/class/. A folder called like a built-in name is
-            meant by ``./digits`` or a ``Path``.
+        data: ``digits``, ``cifar10``, ``creatures``, ``creatures-hard``, ``creatures-shortcut``
+            (the background gives the class away, but not in test images), the path of
+            cifar-10-binary.tar.gz, or a folder laid out as DIR/class/ or
+            DIR/{train,val,test}/class/. A folder called like a built-in name is meant by
+            ``./digits`` or a ``Path``.
         image_size: Side or (height, width) in px that every picture is resized to; nothing is
-            cropped. By default 32 for the built-in sets (8 gives the digits' own pixels) and for
-            folders a square between 32 and 128 that suits most pictures.
+            cropped. By default 32 for digits (8 gives their own pixels) and CIFAR-10, 64 for
+            creatures, and for folders a square between 32 and 128 that suits most pictures.
         seed: Moves the validation images where they are cut.
         validation_fraction: Share of the images outside the test split, in [0, 1).
         test_fraction: Share of all images, in [0, 1).
@@ -88,12 +95,15 @@ def load_data(
             test_fraction=test_fraction,
         )
         return LabelledData("digits", images, splits)
-    path = None if data == "cifar10" else _existing_path(data)
+    if isinstance(data, str) and data in CREATURES:
+        train = CreatureSettings.train_per_class
+        settings = CreatureSettings(
+            validation_per_class=round(train * validation_fraction / (1 - validation_fraction)),
+            difficulty=CREATURES[data],
+        )
+        return replace(load_creatures(settings, image_size=size), name=data)
+    path = None if data == "cifar10" else existing_path(data)
     if path is None or path.is_file():
-        if path is not None and not path.name.endswith((".tar.gz", ".tgz")):
-            raise UsageError(
-                f"data must be {_ALLOWED}, but {path} is a single file of another kind."
-            )
         images, train_count = cifar10.read_cifar10(
             size or cifar10.DEFAULT_IMAGE_SIZE,
             archive_path=path,
@@ -123,43 +133,23 @@ def load_data(
     )
 
 
-_ALLOWED = "'digits', 'cifar10', the path of cifar-10-binary.tar.gz or a folder of images"
+def load_creatures(
+    settings: CreatureSettings | None = None,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+) -> LabelledData:
+    """Make a set of creatures; ``images`` of the answer is a ``Creatures``.
 
+    Args:
+        settings: Classes, numbers of images, difficulty and seed; None for those of
+            ``load_data("creatures")``.
+        image_size: Side or (height, width) in px; 64 by default.
 
-def _existing_path(data: object) -> Path:
-    if not isinstance(data, str | Path) or not str(data):
-        raise UsageError(f"data must be {_ALLOWED}, got {data!r}.")
-    path = Path(data).expanduser()
-    if path.exists():
-        return path
-    guess = did_you_mean(data, BUILT_IN_NAMES)
-    # A bare word is more likely a name than a path.
-    if isinstance(data, str) and path.name == data and guess:
-        raise UsageError(f"data must be {_ALLOWED}, got {data!r}. {guess}")
-    raise UsageError(
-        f"data must be {_ALLOWED}, got {str(data)!r}: there is no such file or folder"
-        f" (looked in {path.absolute().parent})."
+    Raises:
+        UsageError: ``image_size`` is out of range.
+    """
+    images = Creatures(
+        settings or CreatureSettings(),
+        image_size=check_image_size(image_size) or creatures.DEFAULT_IMAGE_SIZE,
     )
-
-
-def check_image_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return (height, width) from one side, two sides, or None for the data's default."""
-    if image_size is None:
-        return None
-    sides = image_size if isinstance(image_size, tuple | list) else (image_size, image_size)
-    if len(sides) != 2:
-        raise UsageError(
-            f"image_size must be one integer or (height, width), got {image_size!r}. "
-            "Use image_size=64 or image_size=(64, 96)."
-        )
-    height, width = (
-        check_integer(
-            "image_size",
-            side,
-            low=SMALLEST_IMAGE_PX,
-            high=LARGEST_IMAGE_PX,
-            remedy="Use image_size=64 or image_size=(64, 96).",
-        )
-        for side in sides
-    )
-    return height, width
+    return LabelledData("creatures", images, images.splits)

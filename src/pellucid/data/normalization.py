@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from pellucid._checks import UsageError, check_number
-from pellucid.data.batches import batches
-from pellucid.data.image_sets import ImageSet
+
+if TYPE_CHECKING:  # settings are checked without loading it
+    from torch import Tensor
+
+    from pellucid.data.image_sets import ImageSet
 
 _LEVELS = 256
 _MEASURE_BATCH = 512
@@ -51,6 +52,8 @@ class Normalization:
 
 def to_unit(images: Tensor) -> Tensor:
     """Turn uint8 images into float32 in [0, 1] on their device; float images pass unchanged."""
+    import torch
+
     if images.dtype == torch.uint8:
         return images.to(torch.float32).div_(_LEVELS - 1)
     if not images.is_floating_point():
@@ -66,6 +69,8 @@ def normalize(images: Tensor, mean: Sequence[float], deviation: Sequence[float])
         mean: One per channel, in units of [0, 1].
         deviation: One per channel, in units of [0, 1], > 0.
     """
+    import torch
+
     unit = to_unit(images)
     shift = torch.tensor(list(mean), dtype=unit.dtype, device=unit.device).view(1, -1, 1, 1)
     scale = torch.tensor(list(deviation), dtype=unit.dtype, device=unit.device).view(1, -1, 1, 1)
@@ -88,6 +93,10 @@ def measure_channels(images: ImageSet, indices: Tensor) -> tuple[ChannelValues, 
     Raises:
         UsageError: ``indices`` is empty.
     """
+    import torch
+
+    from pellucid.data.batching import batches
+
     if len(indices) == 0:
         raise UsageError("indices must name at least one image, got none.")
     counts = torch.zeros(3, _LEVELS, dtype=torch.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,6 +60,7 @@ class TreeArm:
         device: torch.device,
         resume: bool,
         quiet: bool,
+        on_epoch: Callable[[int], None] = lambda epochs_done: None,
     ) -> Outcome:
         """Train, project and prune one tree; the test split is never looked at.
 
@@ -66,7 +68,14 @@ class TreeArm:
         figures are of the soft tree before projection.
         """
         fit = fit_tree(
-            data, self.recipe, seed=seed, device=device, run=run, resume=resume, quiet=quiet
+            data,
+            self.recipe,
+            seed=seed,
+            device=device,
+            run=run,
+            resume=resume,
+            quiet=quiet,
+            on_epoch=on_epoch,
         )
         tree, normalization = fit.fitted.tree, fit.fitted.normalization
         tree.eval()

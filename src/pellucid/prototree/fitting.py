@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,6 +55,7 @@ def fit_tree(
     run: Run | None = None,
     resume: bool = False,
     quiet: bool = False,
+    on_epoch: Callable[[int], None] = lambda epochs_done: None,
 ) -> TreeFit:
     """Train, prune, project and prune again; the test split is never looked at.
 
@@ -68,6 +70,7 @@ def fit_tree(
         run: Where checkpoints and metrics go.
         resume: Continue from the run's last checkpoint.
         quiet: Show no progress.
+        on_epoch: Called with the number of epochs done.
 
     Raises:
         DataError: too few training images or classes.
@@ -134,6 +137,7 @@ def fit_tree(
         run=run,
         resume=resume,
         quiet=quiet,
+        on_epoch=on_epoch,
     )
     tree.eval()
     unprojected = replace(start, tree=copy.deepcopy(tree))

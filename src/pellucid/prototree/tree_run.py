@@ -19,8 +19,8 @@ from torch import Tensor
 
 from pellucid._checks import DataError, UsageError, check_integer, did_you_mean
 from pellucid.data import Augmentation, ImageSet, LabelledData, Splits, load_data
+from pellucid.data.choices import BUILT_IN_NAMES, check_image_size
 from pellucid.data.folders import list_folder
-from pellucid.data.load import BUILT_IN_NAMES, check_image_size
 from pellucid.prototree.classifier import choose_device
 from pellucid.prototree.fitted import FittedTree, load_tree, save_tree
 from pellucid.prototree.fitting import TreeFit, fit_tree

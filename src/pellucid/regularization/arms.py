@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pellucid._checks import UsageError, check_number, did_you_mean
 from pellucid.regularization.named_penalties import (
@@ -13,7 +14,9 @@ from pellucid.regularization.named_penalties import (
     named_penalty,
 )
 from pellucid.regularization.recipe import NetworkRecipe
-from pellucid.training import Recipe
+
+if TYPE_CHECKING:
+    from pellucid.training import Recipe
 
 PLAIN_ALTERNATIVES: dict[str, float | None] = {
     "weight_decay": 0.05,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pellucid._checks import UsageError, check_choice, check_number
-from pellucid.regularization.penalties import Penalty
+from pellucid.regularization.penalty import Penalty
 
 _BUILDERS: dict[str, tuple[float, Callable[[float], Penalty]]] = {
     "l1": (6e-4, lambda strength: Penalty(l1=strength)),

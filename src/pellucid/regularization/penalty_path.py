@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pellucid._checks import UsageError
+from pellucid.regularization.arms import greatest_strength
 from pellucid.regularization.statistics.findings import capitalize, write_list, write_share
 
 
@@ -178,7 +179,7 @@ def write_path_words(path: PenaltyPath, title: str) -> str:
             f"{chosen} (the knee): {share} of the weights are exactly zero, at a validation "
             f"accuracy of {reached}."
         )
-    too_short = [] if all(broken) else _say_too_short(path, best)
+    too_short = [] if all(broken) else _say_too_short(path, best, title)
     sentences = [f"{opening} {found}", *too_short, *_say_broken(path, broken)]
     return " ".join(capitalize(sentence) for sentence in sentences)
 
@@ -188,8 +189,9 @@ def _write_strength(strength: float) -> str:
     return f"{float(f'{strength:.2g}'):g}"
 
 
-def _say_too_short(path: PenaltyPath, best: int) -> list[str]:
+def _say_too_short(path: PenaltyPath, best: int, title: str) -> list[str]:
     """Say which way to go on if the knee or the best accuracy is at an end of the range."""
+    greatest = greatest_strength(path.term)
     said = []
     for end, inner in ((0, 1), (len(path.strengths) - 1, -2)):
         names = [
@@ -202,6 +204,12 @@ def _say_too_short(path: PenaltyPath, best: int) -> list[str]:
         strength = path.strengths[end]
         way = "above" if strength > path.strengths[inner] else "below"
         verb = "is" if len(names) == 1 else "are"
+        if way == "above" and strength >= greatest * (1 - 1e-9):
+            said.append(
+                f"{write_list(names)} {verb} at {_write_strength(strength)}, beyond which {title} "
+                "makes no sense."
+            )
+            continue
         said.append(
             f"{write_list(names)} {verb} at the {'weak' if end == 0 else 'strong'} end of the "
             f"range, so the range was too short: go on {way} {_write_strength(strength)}."

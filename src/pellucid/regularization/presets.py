@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pellucid.data import Normalization
+from pellucid.data.normalization import Normalization
 from pellucid.regularization.arms import Arm
-from pellucid.regularization.penalties import Penalty
+from pellucid.regularization.penalty import Penalty
 from pellucid.regularization.recipe import NetworkRecipe
 from pellucid.regularization.study_data import StudyData
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from pellucid._checks import UsageError, check_choice, check_integer, check_number
-from pellucid.data import Augmentation, Normalization
-from pellucid.regularization.penalties import Penalty
+from pellucid.data.augmentation import Augmentation
+from pellucid.data.normalization import Normalization
+from pellucid.regularization.penalty import Penalty
+
+if TYPE_CHECKING:
+    from torch import nn
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "cosine")
 TRAIN_METRICS = ("evaluation", "running")
 PRECISIONS = ("float32", "bfloat16", "float64")
 
-NetworkFactory = Callable[[int, tuple[int, int]], nn.Module]
+NetworkFactory = Callable[[int, tuple[int, int]], "nn.Module"]
 """Called with the number of classes and the (height, width) of the images."""
 
 

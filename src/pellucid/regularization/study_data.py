@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from pellucid._checks import DataError, check_integer, check_number
-from pellucid.data import LabelledData, Splits, load_data
-from pellucid.data.label_noise import limit_training, spoil_labels
-from pellucid.data.load import BUILT_IN_NAMES, check_image_size
-from pellucid.regularization.result import DataFacts
-from pellucid.runs import generator
+from pellucid.data.choices import BUILT_IN_NAMES, check_image_size, existing_path
+
+if TYPE_CHECKING:  # settings are checked without loading torch
+    from pellucid.data import LabelledData
+    from pellucid.regularization.result import DataFacts
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,12 @@ class StudyData:
         """Fill in what was not said: of the digits 400 training images with 20 % wrong labels.
 
         Other data is taken whole and as it is labelled.
+
+        Raises:
+            UsageError: a value is out of range, or there is no such data.
         """
+        if data not in BUILT_IN_NAMES:
+            existing_path(data)
         is_default = data == "digits"
         plain = train_images is None and wrong_labels is None
         return cls(
@@ -114,6 +118,8 @@ class StudyData:
 
     def describe(self, data: LabelledData) -> DataFacts:
         """Return what the report says of ``data``, which `load` gave."""
+        from pellucid.regularization.result import DataFacts
+
         splits = data.splits
         notes = []
         if self.wrong_labels:
@@ -143,6 +149,9 @@ class StudyData:
 
 @lru_cache(maxsize=1)
 def _load(settings: StudyData, quiet: bool) -> LabelledData:
+    from pellucid.data import load_data
+    from pellucid.data.label_noise import limit_training, spoil_labels
+
     data = load_data(
         settings.data,
         image_size=settings.image_size,
@@ -171,6 +180,11 @@ def halve_test(data: LabelledData, *, seed: int) -> LabelledData:
     Not a good way: what is selected on one half is then judged on its sister half. The original did
     so without a seed.
     """
+    import torch
+
+    from pellucid.data import Splits
+    from pellucid.runs import generator
+
     test = data.splits.test
     order = test[torch.randperm(len(test), generator=generator(seed, "halve test"))]
     middle = len(order) // 2

@@ -168,7 +168,9 @@ def run_job(
         before: list[Outcome] = []
         for number, stage in enumerate(job.stages):
             run = None if work is None else _open_or_create(work / f"{job.name}-stage{number}")
-            before = _train_stage(stage, images, device, run, before, heard)
+            # A later stage that is cut off starts from what this one gave.
+            keep_end = number + 1 < len(job.stages)
+            before = _train_stage(stage, images, device, run, before, heard, keep_end)
             heard.finish_stage(stage)
             for planned, outcome in zip(stage, before, strict=True):
                 make = _trial if job.is_trial else _record
@@ -183,6 +185,7 @@ def _train_stage(
     run: Run | None,
     before: Sequence[Outcome],
     heard: _ProgressFile,
+    keep_end: bool,
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     networks: list[tuple[NetworkRecipe, int]] = []
@@ -192,7 +195,17 @@ def _train_stage(
             networks.append((recipe, seed))
             continue
         where = torch.device(device)
-        outcomes.append(recipe.fit(data, seed=seed, run=run, device=where, resume=True, quiet=True))
+        outcomes.append(
+            recipe.fit(
+                data,
+                seed=seed,
+                run=run,
+                device=where,
+                resume=True,
+                quiet=True,
+                on_epoch=heard.write,
+            )
+        )
     if networks:  # then there are no others: see `plan_jobs`
         outcomes = train_stack(
             networks,
@@ -203,6 +216,7 @@ def _train_stage(
             initial=[outcome.last.weights for outcome in before] or None,
             on_epoch=heard.write,
             train_metrics=networks[0][0].train_metrics,
+            keep_end=keep_end,
         )
     return outcomes
 

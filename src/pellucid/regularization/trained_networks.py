@@ -15,7 +15,7 @@ from pellucid.data import LabelledData, Normalization
 from pellucid.regularization.compaction.compact import CompactionRow, compact
 from pellucid.regularization.compaction.onnx_export import check_onnx, export_onnx
 from pellucid.regularization.record import RunRecord, run_file_name
-from pellucid.regularization.stacking.stacked_training import NetworkAnswers
+from pellucid.regularization.stacking.network_answers import NetworkAnswers
 from pellucid.regularization.study_data import StudyData
 from pellucid.runs import Run
 from pellucid.runs.atomic_files import write_atomically

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import qmc
 
 from pellucid._checks import UsageError
 from pellucid.regularization.arms import Arm, greatest_strength, set_strength
@@ -80,6 +79,8 @@ def list_candidates(arm: Arm, count: int) -> tuple[Candidate, ...]:
             f"tune must be 0 with arm {arm.name!r}: only arms of networks can be tuned. Leave "
             "the arm or --tune out."
         )
+    from scipy.stats import qmc  # slow to load
+
     # Of [0, 1)^2; without its first two points, the corner and one at the usual learning rate.
     points = qmc.Halton(d=2, scramble=False).random(count + 1)[2:]
     found = [Candidate(replace(arm, name=f"{arm.name}-try0"), recipe.learning_rate, arm.strength)]

@@ -5,8 +5,9 @@ The names load on first use: opening a run folder does not import torch.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pellucid._lazy_names import load_on_use
 
 _HOMES = {
     "Run": "pellucid.runs.run_folder",
@@ -25,6 +26,8 @@ __all__ = [
     "unflatten_optimizer",
 ]
 
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)
+
 if TYPE_CHECKING:
     from pellucid.runs.environment import describe_environment as describe_environment
     from pellucid.runs.optimizer_state import flatten_optimizer as flatten_optimizer
@@ -32,9 +35,3 @@ if TYPE_CHECKING:
     from pellucid.runs.random_streams import generator as generator
     from pellucid.runs.random_streams import sequence_seed as sequence_seed
     from pellucid.runs.run_folder import Run as Run
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pellucid.runs' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -29,8 +29,8 @@ class Interrupted(PellucidError, KeyboardInterrupt):
 def interruptible(remedy: str = "") -> Iterator[Callable[[], None]]:
     """Yield a function to call between steps: it raises `Interrupted` once a signal has come.
 
-    A second Ctrl-C stops at once. Outside the main thread signals cannot be caught; there the
-    function does nothing.
+    A second Ctrl-C stops at once. Outside the main thread signals cannot be caught;
+    there the function heeds `stopping_when` alone.
 
     Args:
         remedy: What the person can do next, for example how to resume.
@@ -45,6 +45,8 @@ def interruptible(remedy: str = "") -> Iterator[Callable[[], None]]:
     def stop_if_asked() -> None:
         if received:
             raise Interrupted(received[0], remedy)
+        if any(is_asked() for is_asked in _QUESTIONS):
+            raise Interrupted(signal.SIGTERM, remedy)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop_if_asked
@@ -56,3 +58,22 @@ def interruptible(remedy: str = "") -> Iterator[Callable[[], None]]:
         for number, handler in before.items():
             signal.signal(number, handler)
     stop_if_asked()  # a signal during the last step
+
+
+_QUESTIONS: list[Callable[[], bool]] = []
+
+
+@contextmanager
+def stopping_when(is_asked: Callable[[], bool]) -> Iterator[None]:
+    """Let whatever is `interruptible` inside the block stop, as by SIGTERM, when asked.
+
+    This is how a worker process hears that its study is to stop.
+
+    Args:
+        is_asked: Called between steps; must take microseconds.
+    """
+    _QUESTIONS.append(is_asked)
+    try:
+        yield
+    finally:
+        _QUESTIONS.remove(is_asked)

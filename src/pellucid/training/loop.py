@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -149,6 +150,7 @@ def train(
     run: Run | None = None,
     resume: bool = False,
     quiet: bool = False,
+    on_epoch: Callable[[int], None] = lambda epochs_done: None,
 ) -> TrainingResult:
     """Train ``task`` and leave it in the state of its best epoch.
 
@@ -161,6 +163,7 @@ def train(
         run: Where checkpoints ``last`` and ``best`` and the metrics go; None keeps them in memory.
         resume: Continue from the run's last checkpoint, if there is one.
         quiet: Show no progress bar.
+        on_epoch: Called with the number of epochs done, after each and where resuming starts.
 
     Raises:
         DataError: fewer training images than one batch needs.
@@ -174,6 +177,7 @@ def train(
     if resume and run is not None and run.has_checkpoint("last"):
         state = _restore(task, run, "last")
         run.truncate_metrics(state.epochs_done)
+        on_epoch(state.epochs_done)
     good = best = _copy_weights(task)
     progress = Progress(
         plan.epochs * steps, "step", "train", quiet=quiet, initial=state.epochs_done * steps
@@ -213,6 +217,7 @@ def train(
                     run.save_checkpoint("best", tensors, description)
                 run.save_checkpoint("last", tensors, description)
             progress.postfix(_headline(row))
+            on_epoch(state.epochs_done)
     if run is not None and run.has_checkpoint("best"):
         _restore(task, run, "best")
     else:

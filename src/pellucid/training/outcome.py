@@ -71,10 +71,12 @@ class Recipe(Protocol):
         device: torch.device,
         resume: bool,
         quiet: bool,
+        on_epoch: Callable[[int], None],
     ) -> Outcome:
         """Train one network on the data's training split and select on its validation split.
 
         The test split is never looked at. With ``run``, checkpoints go there, and ``resume`` goes
-        on from the last one, bit for bit.
+        on from the last one, bit for bit. ``on_epoch`` is told how many epochs are done, of those
+        that `describe` gives as ``epochs``.
         """
         ...

@@ -12,9 +12,10 @@ from pellucid.data import Augmentation
 from pellucid.regularization.penalties import Penalty
 from pellucid.regularization.recipe import NetworkRecipe
 from pellucid.regularization.small_networks import create_network
+from pellucid.regularization.stacking import stacked_training
 from pellucid.regularization.stacking.stacked_training import stack_key, train_stack
 from pellucid.runs import Run
-from pellucid.training import Interrupted
+from pellucid.training import Interrupted, stopping_when
 from tests.reference.plain_study_loop import train_plainly
 from tests.regularization.small_studies import ResidualNet, ScaledNet, random_pictures
 
@@ -411,6 +412,64 @@ def test_train_stack_stops_between_steps_when_asked():
     with pytest.raises(Interrupted, match="SIGTERM") as caught:
         train_stack([(MLP, 0)], TINY, on_epoch=interrupt)
     assert caught.value.exit_code == 143
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("questions", [0, 1, 7, 12, 16, 24, 31])
+def test_train_stack_interrupted_in_an_epoch_keeps_the_epochs_before(
+    tmp_path, monkeypatch, questions, optimizer
+):
+    monkeypatch.setattr(stacked_training, "_STACK_BYTES", 1)  # a stack a seed, one after another
+    polished = Penalty(l1=1e-3, ramp=0.5, polish_steps=2)
+    recipe = dataclasses.replace(
+        MLP, network=ResidualNet, optimizer=optimizer, dropout=0.2, mixup=0.2
+    )
+    runs = arms(recipe, penalties=(polished, Penalty(l2=1e-2)))
+    whole = train_stack(runs, TINY)
+    run = Run.create(tmp_path / "run", command="study", config={})
+    asked = iter(range(questions))
+    with (
+        stopping_when(lambda: next(asked, None) is None),
+        pytest.raises(Interrupted, match="SIGTERM"),
+    ):
+        train_stack(runs, TINY, run=run)
+    epochs = []
+    resumed = train_stack(
+        runs, TINY, run=run, resume=True, on_epoch=lambda done, rows: epochs.append((done, rows))
+    )
+    per_epoch = 2 * (3 + 1 + 1)  # of either stack: batches to train on, to measure on, to validate
+    assert epochs[0][0] == min(3, 1 + questions // per_epoch)
+    assert all(row["epoch"] == epochs[0][0] - 1 for row in epochs[0][1])
+    for left, right in zip(whole, resumed, strict=True):
+        assert same_weights(left, right)
+        assert without_time(left) == without_time(right)
+
+
+def test_train_stack_interrupted_in_its_last_step_keeps_all(tmp_path):
+    run = Run.create(tmp_path / "run", command="study", config={})
+
+    def interrupt(done, rows):
+        if done == MLP.epochs:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="SIGINT"):
+        train_stack([(MLP, 0)], TINY, run=run, on_epoch=interrupt)
+    [outcome] = train_stack([(MLP, 0)], TINY, run=run, resume=True, on_epoch=stop_after(3))
+    assert same_weights(outcome, train_stack([(MLP, 0)], TINY)[0])
+
+
+def test_train_stack_second_signal_in_the_middle_of_an_epoch_keeps_no_half_of_it(
+    tmp_path, monkeypatch
+):
+    run = Run.create(tmp_path / "run", command="study", config={})
+
+    def stop_at_once(*_):
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(stacked_training, "copy_model", stop_at_once)
+    with pytest.raises(Interrupted, match="SIGINT"):
+        train_stack([(MLP, 0)], TINY, run=run)
+    assert not run.has_checkpoint("stack")
 
 
 def test_train_stack_of_different_recipes_raises():

@@ -57,8 +57,12 @@ class Certificate:
 
     @property
     def met(self) -> bool:
-        """The bound is at most the tolerance; False where none was asked for."""
-        return self.tolerance is not None and self.bound <= self.tolerance
+        """The bound is at most the tolerance; False where none was asked for.
+
+        Never where a part of the box is left out (``"heuristic"``); ``"pac"`` speaks of samples.
+        """
+        within = self.tolerance is not None and self.bound <= self.tolerance
+        return within and self.status != "heuristic"
 
     def in_words(self) -> str:
         """Say in one sentence what is certified, and on what it rests."""

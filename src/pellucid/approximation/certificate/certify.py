@@ -29,7 +29,7 @@ from pellucid.approximation.enclosures.domains import check_defined
 from pellucid.approximation.formula_tree import Expression
 from pellucid.approximation.network import SigmoidNetwork
 from pellucid.approximation.tables import TableTarget
-from pellucid.approximation.targets import BlackBoxTarget, CallableTarget, ExpressionTarget
+from pellucid.approximation.targets import CallableTarget, ExpressionTarget, Target
 
 # A bound is written this much above what was proved, so that it can be proved again.
 MARGIN = 1e-9
@@ -44,7 +44,6 @@ _LARGEST_FOR_BOXES = 500
 _MOST_TABLE_VALUES = 2**21
 
 ArithmeticName = Literal["balls", "intervals"]
-Target = ExpressionTarget | TableTarget | BlackBoxTarget
 
 
 @dataclass(frozen=True)

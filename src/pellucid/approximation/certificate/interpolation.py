@@ -54,8 +54,8 @@ def contract(matrix: Array, values: Array) -> Array:
     """Multiply a small matrix with an array along its first axis."""
     flat = values.reshape((len(values), -1))
     if matrix.dtype == object:
-        left = flint.arb_mat(*matrix.shape, matrix.ravel().tolist())
-        right = flint.arb_mat(*flat.shape, flat.ravel().tolist())
+        left = flint.arb_mat(len(matrix), len(values), matrix.ravel().tolist())
+        right = flint.arb_mat(len(values), flat.shape[1], flat.ravel().tolist())
         product = np.array((left * right).entries(), dtype=object)
         return product.reshape((len(matrix), *values.shape[1:]))
     return (matrix @ flat).reshape((len(matrix), *values.shape[1:]))

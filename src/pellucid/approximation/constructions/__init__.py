@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NotApplicable(Exception):
-    """A scheme does not fit this target, or its budget is too small for any network.
+    """A scheme does not fit this target.
 
     Args:
         reason: One sentence a person can read, such as ``"the staircase needs one variable"``.
@@ -23,6 +23,10 @@ class NotApplicable(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class OverBudget(NotApplicable):
+    """A scheme that fits the target needs more neurons than it may use for any network at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,4 +47,4 @@ class Construction:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-__all__ = ["Construction", "NotApplicable"]
+__all__ = ["Construction", "NotApplicable", "OverBudget"]

@@ -22,7 +22,7 @@ from .minimax import Draft, correct
 
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], Floats]
-FIT_POINTS = {1: (301,), 2: (29, 29), 3: (11, 11, 11), 4: (7, 7, 7, 7)}
+FIT_POINTS = {1: (301,), 2: (29, 29), 3: (9, 9, 9), 4: (7, 7, 7, 7)}
 CHECK_POINTS = {1: (4001,), 2: (121, 121), 3: (25, 25, 25), 4: (11, 11, 11, 11)}
 
 
@@ -100,7 +100,7 @@ def sample(function: Function, box: Box, *, tolerance: float) -> Samples:
             turns = max(turns, int(np.count_nonzero(steps[1:] * steps[:-1] < 0)))
             if dimension == 1:
                 break
-        most = {1: 2401, 2: 65, 3: 17, 4: 9}[dimension]
+        most = {1: 2401, 2: 65, 3: 15, 4: 9}[dimension]
         counts[axis] = min(most, max(counts[axis], 5 * turns + 5))
         check[axis] = min(8 * most, max(check[axis], 20 * turns))
     axes = tuple(-np.cos(np.pi * np.arange(count) / (count - 1)) for count in counts)
@@ -209,7 +209,7 @@ def exchange(
             break
         samples.points = np.vstack([samples.points, samples.check_points[chosen]])
         samples.values = np.concatenate([samples.values, samples.check_values[chosen]])
-        draft, _ = correct(
+        draft, fitted = correct(
             draft,
             samples.points,
             samples.values,
@@ -222,7 +222,8 @@ def exchange(
         error = samples.error(draft)
         if error < best_error:
             best, best_error = draft, error
-        elif error > 3 * goal:
+        if fitted > goal:
+            # Not for want of points: this is as low as the draft goes.
             break
     return best, best_error
 

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..box import Box
-from .exchange import Samples, exchange, sample
+from .exchange import Function, Samples, exchange, sample
 from .minimax import Draft, correct
 from .products import Unit
 from .sigmoid_basis import (
     curvature_density,
     dictionary,
+    fit_damped,
     graded_knots,
     kink_density,
     monotone_pieces,
@@ -53,6 +54,8 @@ class Structure:
     profiles: tuple[Floats, ...] = ()
 
 
+MOST_ALONG_ONE = 40
+"""Where a structure with several directions needs more along one of them, it is given up."""
 PROFILE = np.linspace(-1, 1, 401)
 
 
@@ -97,9 +100,12 @@ def search(
         return attempts[counts]
 
     counts = guess_counts(structure, samples, room)
+    if len(counts) > 1 and max(counts) >= MOST_ALONG_ONE:
+        return None
     if sum(counts) > room or time.monotonic() > deadline:
         return None
     found = attempt(counts)
+    errors = [found.error]
     while found.error > goal and sum(counts) < room and time.monotonic() < deadline:
         # A large shortfall asks for several at once; the way back is tried below.
         jump = 1 + int(0.12 * sum(counts) * (found.error > 4 * goal))
@@ -111,7 +117,15 @@ def search(
         if not options:
             break
         counts = min(options, key=lambda option: attempt(option).error)
+        everywhere = tuple(count + jump for count in counts)
+        if attempt(counts).error > 0.7 * errors[-1] and sum(everywhere) <= room:
+            # Directions that only help together.
+            counts = min(counts, everywhere, key=lambda option: attempt(option).error)
         found = attempt(counts)
+        errors.append(min(errors[-1], found.error))
+        # Sigmoids that do not help: the structure is wrong, or too poor.
+        if len(errors) > 4 and errors[-1] > max(3 * goal, 0.6 * errors[-5]):
+            break
     step = max(1, max(counts) // 4) if found.error <= goal else 0
     while step and time.monotonic() < deadline:
         for axis in np.argsort([-count for count in counts]):
@@ -119,7 +133,7 @@ def search(
             if min(smaller) < 1 or time.monotonic() > deadline:
                 continue
             if attempt(smaller).error <= goal:
-                counts = smaller
+                counts = tuple(int(count) for count in smaller)
                 break
         else:
             step //= 2
@@ -130,81 +144,132 @@ def search(
 
 
 def search_sum(
-    structure: Structure, samples: Samples, *, fewer_than: int, deadline: float
+    structure: Structure,
+    parts: list[Function],
+    samples: Samples,
+    *,
+    fewer_than: int,
+    deadline: float,
 ) -> Found | None:
-    """Find the fewest sigmoids for a sum of functions of one variable each.
+    """Find the fewest sigmoids for a sum of functions of one direction each.
 
-    The variables being independent, the largest error of the sum is the sum of the largest errors
-    (up to their signs), so each summand has its own table from count to error, and the counts are
-    chosen to hold the tolerance together.
+    The largest error of the sum is at most the sum of the largest errors (and equal to it, signs
+    apart, where the directions are the axes), so each summand has its own table from count to
+    error, and the counts are chosen to hold the tolerance together. Smaller counts that miss it by
+    little are then corrected jointly.
 
     Args:
-        structure: Its profiles are the summands, up to constants.
+        structure: One hidden layer; its directions.
+        parts: The summand of each direction, (n, 1) in [-1, 1] to (n,), up to constants, scaled.
         samples: The target.
         fewer_than: Give up at this many hidden neurons.
         deadline: ``time.monotonic()`` at which to stop.
     """
-    kinds = len(structure.directions)
+    kinds = len(parts)
     goal = MARGIN * samples.tolerance
     tables: list[dict[int, Found]] = []
-    parts = []
-    for axis in range(kinds):
-        part = _summand(samples, structure.directions[axis])
-        own = Structure("one summand", np.eye(1), profiles=(part(PROFILE[:, None]),))
-        share = deadline - (deadline - time.monotonic()) * (1 - 1 / (kinds - axis))
+    lines: list[Samples] = []
+    for axis, function in enumerate(parts):
+        line = sample(function, Box((-1.0,), (1.0,)), tolerance=samples.tolerance)
+        own = Structure("one summand", np.eye(1), profiles=(line(PROFILE[:, None]),))
+        share = deadline - (deadline - time.monotonic()) * (1 - 0.8 / (kinds - axis))
         table: dict[int, Found] = {}
-        counts = guess_counts(own, part, fewer_than)[0]
         # Below the guess as well: a coarse summand leaves more of the tolerance to the others.
-        counts = max(1, counts - 1)
-        while counts < fewer_than and time.monotonic() < share:
-            table[counts] = _fit(own, part, (counts,), 0.12 * goal / part.scale, share, True)
-            error = table[counts].error * part.scale
-            if error < goal / (2 * kinds):
+        count = max(1, guess_counts(own, line, fewer_than)[0] - 1)
+        while count < fewer_than and time.monotonic() < share:
+            wanted = goal / line.scale if kinds == 1 else 0.12 * goal / line.scale
+            table[count] = _fit(own, line, (count,), wanted, share, True)
+            error = table[count].error * line.scale
+            if error < (goal if kinds == 1 else goal / (2 * kinds)):
                 break
-            counts += 1 + int(0.12 * counts * (error > 4 * goal))
+            count += 1 + int(0.12 * count * (error > 4 * goal))
+        while kinds == 1 and min(table, default=1) > 1 and time.monotonic() < share:
+            count = min(table) - 1
+            table[count] = _fit(own, line, (count,), goal / line.scale, share, True)
+            if table[count].error * line.scale > goal:
+                break
         if not table:
             return None
         tables.append(table)
-        parts.append(part)
-    best: tuple[int, float, tuple[int, ...]] | None = None
+        lines.append(line)
+    choices = []
     for counts in itertools.product(*tables):
-        error = sum(
-            table[count].error * part.scale
-            for table, count, part in zip(tables, counts, parts, strict=True)
+        triples = zip(tables, counts, lines, strict=True)
+        error = sum(table[count].error * line.scale for table, count, line in triples)
+        choices.append((sum(counts), error, counts))
+    held = [choice for choice in choices if choice[1] <= goal]
+    best = min(held) if held else min(choices, key=lambda choice: choice[1])
+    if best[0] >= fewer_than:
+        return None
+    found = _merged(structure, samples, tables, lines, best[2])
+    if kinds == 1:
+        return found
+    # The axes are independent: there a joint correction gains nothing but the last few percent.
+    independent = bool(np.all(np.count_nonzero(structure.directions, axis=1) == 1))
+    near = (1.1 if independent else 6.0) * goal
+    smaller = [one for one in choices if one[0] < found.draft.neurons and one[1] <= near]
+    for count, _, counts in sorted(smaller)[:6]:
+        if time.monotonic() > deadline or (found.error <= goal and count >= found.draft.neurons):
+            break
+        start = _merged(structure, samples, tables, lines, counts).draft
+        draft, error = correct(
+            start,
+            samples.points,
+            samples.values,
+            knots="free",
+            goal=0.9 * goal,
+            deadline=deadline,
         )
-        key = (sum(counts) if error <= goal else 10**9, error, counts)
-        best = key if best is None else min(best, key)
-    assert best is not None
-    drafts = [table[count].draft for table, count in zip(tables, best[2], strict=True)]
+        if error <= 1.03 * goal:
+            draft, error = exchange(draft, samples, knots="free", goal=goal, deadline=deadline)
+            if error <= goal:
+                found = Found(draft, error, "free", structure)
+    # Directions at an angle share the work: fewer may do together than each by itself.
+    while not independent and found.error <= goal and time.monotonic() < deadline:
+        counts = tuple(int(n) for n in np.bincount(found.draft.along, minlength=kinds))
+        options = [tuple(n - 1 for n in counts)]
+        options += [tuple(n - (k == axis) for k, n in enumerate(counts)) for axis in range(kinds)]
+        for option in options:
+            if min(option) >= 1 and time.monotonic() < deadline:
+                trial = _fit(structure, samples, option, goal, deadline, True)
+                if trial.error <= goal:
+                    found = trial
+                    break
+        else:
+            break
+    return found
+
+
+def _merged(
+    structure: Structure,
+    samples: Samples,
+    tables: list[dict[int, Found]],
+    lines: list[Samples],
+    counts: tuple[int, ...],
+) -> Found:
+    """Put the summands' networks side by side."""
+    chosen = [table[count] for table, count in zip(tables, counts, strict=True)]
+    drafts = [one.draft for one in chosen]
     merged = Draft(
         structure.directions,
-        np.repeat(np.arange(kinds), best[2]),
+        np.repeat(np.arange(len(drafts)), counts),
         np.concatenate([draft.knots for draft in drafts]),
         np.concatenate([draft.steepness for draft in drafts]),
         None,
         np.zeros(0),
-        np.concatenate([d.output * p.scale for d, p in zip(drafts, parts, strict=True)]),
-        sum(d.constant * p.scale + p.center for d, p in zip(drafts, parts, strict=True)),
+        np.concatenate([_scaled(d.output, line) for d, line in zip(drafts, lines, strict=True)]),
+        sum(d.constant * line.scale + line.center for d, line in zip(drafts, lines, strict=True)),
     )
-    if merged.neurons >= fewer_than:
-        return None
-    # The middle of the errors at few points sets the constant that the summands share.
+    # The summands are known up to constants: the middle of the errors sets their sum.
     residual = merged(samples.check_points) - samples.check_values
-    merged = replace(merged, constant=merged.constant - float(residual.max() + residual.min()) / 2)
-    free = any(t[c].knots == "free" for t, c in zip(tables, best[2], strict=True))
-    return Found(merged, samples.error(merged), "free" if free else "tied", structure)
+    middle = float(residual.max() + residual.min()) / 2
+    merged = replace(merged, constant=merged.constant - middle)
+    knots = "free" if any(one.knots == "free" for one in chosen) else "tied"
+    return Found(merged, samples.error(merged), knots, structure)
 
 
-def _summand(samples: Samples, direction: Floats) -> Samples:
-    """Return the samples of one summand along an axis, through the middle of the box."""
-    axis = int(np.argmax(np.abs(direction)))
-
-    def values(points: Floats) -> Floats:
-        line = np.zeros((len(points), len(direction)))
-        line[:, axis] = points[:, 0]
-        return samples(line)
-
-    return sample(values, Box((-1.0,), (1.0,)), tolerance=samples.tolerance)
+def _scaled(weights: Floats, line: Samples) -> Floats:
+    return np.multiply(weights, line.scale, dtype=np.float64)
 
 
 def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int, ...]:
@@ -222,7 +287,8 @@ def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int
         if structure.profiles and not structure.units:
             pieces = len(monotone_pieces(structure.profiles[k], PROFILE)[0])
             count = max(1, pieces - 1)
-        while count < max(1, room):
+        most = min(max(1, room), MOST_ALONG_ONE if kinds > 1 else 300)
+        while count < most:
             best = math.inf
             for sharpness, overhang in ((1.2, 0.6), (2.0, 0.1), (3.5, -0.25)):
                 own = dictionary(
@@ -230,7 +296,7 @@ def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int
                 )
                 best = min(best, _shortfall(structure, np.hstack([*others, own]), values, keep))
             # With one direction every attempt is cheap: better to start low.
-            if best < (100 if kinds == 1 else 6) * samples.tolerance:
+            if best < (100 if kinds == 1 else 12) * samples.tolerance:
                 break
             count += 1 + count // 6
         counts.append(count)
@@ -244,12 +310,12 @@ def _shortfall(
 ) -> float:
     """Return the root mean square error of linear fits, in units of the scaled target."""
     if not structure.units:
-        weights = np.linalg.lstsq(basis, values, rcond=1e-9)[0]
+        weights = fit_damped(basis, values)
         return float(np.abs(basis @ weights - values).max()) / 2
     total = 0.0
     for unit in structure.units:
         importance, wanted = unit.importance[keep], unit.wanted[keep]
-        weights = np.linalg.lstsq(basis * importance[:, None], wanted * importance, rcond=1e-9)[0]
+        weights = fit_damped(basis * importance[:, None], wanted * importance)
         slope = np.exp(-np.abs(wanted)) * abs(unit.output) * 0.5
         total = max(total, float((slope * np.abs(basis @ weights - wanted)).max()))
     return total / 2
@@ -316,11 +382,9 @@ def write_down(
             1 / (1 + np.exp(np.clip(-steepness * (coordinates - knots), -700, 700))),
         ]
     )
-    Draft(
-        structure.directions, along, knots, steepness, None, np.zeros(0), np.zeros(len(knots)), 0.0
-    )
     if not structure.units:
-        weights = np.linalg.lstsq(basis, samples.values[:size], rcond=1e-10)[0]
+        solved = np.linalg.lstsq(basis, samples.values[:size], rcond=1e-10)[0]
+        weights = np.asarray(solved, dtype=np.float64)
         return Draft(
             structure.directions,
             along,
@@ -334,7 +398,7 @@ def write_down(
     rows = []
     for unit in structure.units:
         system = basis * unit.importance[:, None]
-        rows.append(np.linalg.lstsq(system, unit.wanted * unit.importance, rcond=1e-6)[0])
+        rows.append(fit_damped(system, unit.wanted * unit.importance))
     matrix = np.array(rows)
     return Draft(
         structure.directions,
@@ -375,8 +439,9 @@ def _fit(
             break
     drafts.sort(key=lambda one: one[0])
     best = Found(drafts[0][1], samples.error(drafts[0][1]), "tied", structure)
+    ruled: list[tuple[float, Draft]] = []
     for knots in ("tied", "free") if free else ("tied",):
-        for error, draft in drafts[:3]:
+        for error, draft in drafts[:3] if knots == "tied" else drafts[:2]:
             if best.error <= goal or time.monotonic() > deadline:
                 return best
             draft, error = correct(
@@ -388,12 +453,16 @@ def _fit(
                 iterations=90,
                 deadline=deadline,
             )
-            if error <= 1.3 * goal:
+            if error <= 1.03 * goal:
                 draft, error = exchange(draft, samples, knots=knots, goal=goal, deadline=deadline)
             else:
                 error = samples.error(draft)
+            if knots == "tied":
+                ruled.append((error, draft))
             if error < best.error:
                 best = Found(draft, error, knots, structure)
         if knots == "tied" and best.error > 30 * goal:
             break
+        # Knots leave their rule from where it led, and from the most promising start.
+        drafts = [min(ruled, key=lambda one: one[0]), drafts[0]] if ruled else drafts
     return best

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pellucid._checks import check_integer, check_number
 from pellucid.approximation.box import Box
-from pellucid.approximation.constructions import Construction, NotApplicable
+from pellucid.approximation.constructions import Construction, OverBudget
 from pellucid.approximation.constructions.and_gate import AndGate
 from pellucid.approximation.constructions.cell_ranges import CellRanges
 from pellucid.approximation.constructions.grid import VALUE_BITS, rounded_values, step_layer
@@ -80,7 +80,7 @@ def kd_cells(
     )
     needed = count_neurons(cells)
     if needed > max_neurons:
-        raise NotApplicable(f"the cells take {needed} neurons, {max_neurons} are allowed")
+        raise OverBudget(f"the cells take {needed} neurons, {max_neurons} are allowed")
     steepness = _steepness(box, cells)
     network = build_kd(box, cells, steepness, gate=gate)
     missed = ~(cells.errors <= tolerance)

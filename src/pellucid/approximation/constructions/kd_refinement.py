@@ -25,7 +25,8 @@ Indices = NDArray[np.int64]
 _BITS = 27
 #: Numbers of parts an axis may begin with; halving multiplies them by powers of two.
 _PARTS = (4, 5, 6, 7)
-_SECONDS_TO_TRY = 0.5
+#: No further number of parts is tried once the trials have made so many cells together.
+_CELLS_TO_TRY = 300_000
 #: A part is halved at most so often along an axis; a jump of the target stays in such a cell.
 _NARROWEST = 1 << (_BITS - 18)
 #: Cells that so many halvings in a row did not improve, and of which all together are at most this
@@ -97,21 +98,22 @@ def fewest_cells(
         deadline: At which to stop, as of ``time.monotonic``.
     """
     d = ranges.box.dimension
-    stop_trying = min(deadline, time.monotonic() + _SECONDS_TO_TRY)
     first: tuple[int, ...] = (_PARTS[0],) * d
     best, best_parts = (
         halve_repeatedly(ranges, tolerance, gate, first, max_neurons, deadline),
         first,
     )
-    fewest = count(best)
+    fewest, made = count(best), len(best.errors)
     tried: set[tuple[int, ...]] = {first}
 
     def attempt(parts: tuple[int, ...]) -> None:
-        nonlocal best, best_parts, fewest
-        if parts in tried or not best.complete or time.monotonic() > stop_trying:
+        nonlocal best, best_parts, fewest, made
+        # Counted in cells, not in seconds: the network must not depend on how busy a machine is.
+        if parts in tried or not best.complete or made > _CELLS_TO_TRY:
             return
         tried.add(parts)
-        cells = halve_repeatedly(ranges, tolerance, gate, parts, max_neurons, stop_trying)
+        cells = halve_repeatedly(ranges, tolerance, gate, parts, max_neurons, deadline)
+        made += len(cells.errors)
         if cells.complete and (number := count(cells)) < fewest:
             best, best_parts, fewest = cells, parts, number
 

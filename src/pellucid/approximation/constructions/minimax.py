@@ -20,6 +20,7 @@ from ..box import Box
 from ..network import NeuronGroup, SigmoidLayer, SigmoidNetwork, variable_names
 
 Floats = NDArray[np.float64]
+(posv,) = scipy.linalg.get_lapack_funcs(("posv",), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ def correct(
         )
     coordinates = (points @ draft.directions.T)[:, draft.along]
     emphasis = np.ones(len(values))
-    damping, stalled = 1e-2, 0
+    damping, stalled, recent = 1e-2, 0, []
     best, best_error = draft, math.inf
     forward = draft.forward(coordinates)
     for step in range(iterations):
@@ -162,7 +163,9 @@ def correct(
         if step >= settle:
             emphasis = emphasis * (np.abs(residual) / error + 0.02) ** 0.6
             emphasis /= emphasis.mean()
-            if stalled > 30:
+            recent.append(best_error)
+            slow = len(recent) > 15 and recent[-1] > 0.85 * recent[-15]
+            if stalled > 20 or (slow and best_error > 2 * goal):
                 break
         columns, take = _jacobian(draft, coordinates, forward, knots)
         root = np.sqrt(emphasis)
@@ -220,7 +223,7 @@ def project(
     coordinates = (points @ draft.directions.T)[:, draft.along]
     emphasis = np.full(len(values), 1.0)
     rank = min(1e-6, max(1e-12, 1e-3 * goal))
-    damping, stalled = 1e-2, 0
+    damping, stalled, recent = 1e-2, 0, []
     best, best_error = draft, math.inf
     draft, basis, residual = _outer_fit(draft, coordinates, values, emphasis, rank)
     for step in range(iterations):
@@ -228,7 +231,9 @@ def project(
         stalled = 0 if error < best_error * 0.999 else stalled + 1
         if error < best_error:
             best, best_error = draft, error
-        if best_error <= goal or time.monotonic() > deadline or stalled > 20:
+        recent.append(best_error)
+        slow = len(recent) > 20 and recent[-1] > 0.85 * recent[-15] and best_error > 2 * goal
+        if best_error <= goal or time.monotonic() > deadline or stalled > 15 or slow:
             break
         if step >= settle:
             emphasis = emphasis * (np.abs(residual) / error + 0.01) ** 0.7
@@ -244,9 +249,10 @@ def project(
         right = residual * root[:, 0]
         before = float(right @ right)
         size = np.linalg.norm(moving, axis=0) + 1e-300
+        orthogonal, triangle = np.linalg.qr(moving / size)
+        padded = np.concatenate([-(orthogonal.T @ right), np.zeros(len(size))])
         for _ in range(7):
-            system = np.vstack([moving / size, math.sqrt(damping) * np.eye(len(size))])
-            padded = np.concatenate([-right, np.zeros(len(size))])
+            system = np.vstack([triangle, math.sqrt(damping) * np.eye(len(size))])
             part = np.linalg.lstsq(system, padded, rcond=None)[0] / size
             trial = take(np.concatenate([np.zeros(1 + len(draft.output)), part]))
             fitted = _outer_fit(trial, coordinates, values, emphasis, rank)
@@ -271,11 +277,20 @@ def _outer_fit(draft: Draft, coordinates: Floats, values: Floats, emphasis: Floa
     """
     first = expit(draft.steepness * (coordinates - draft.knots))
     system = np.hstack([np.ones((len(values), 1)), first])
-    root = np.sqrt(emphasis)
-    left, singular, right = np.linalg.svd(system * root[:, None], full_matrices=False)
-    kept = singular > rank * singular[0]
-    left, singular, right = left[:, kept], singular[kept], right[kept]
-    weights = right.T @ ((left.T @ (values * root)) / singular)
+    root = np.sqrt(emphasis)[:, None]
+    weighted = system * root
+    if rank > 1e-7:
+        # The normal equations see singular values down to 1e-8 of the largest: enough here.
+        squares, right = np.linalg.eigh(weighted.T @ weighted)
+        singular = np.sqrt(np.maximum(squares[::-1], 0.0))
+        kept = singular > rank * singular[0]
+        singular, right = singular[kept], right.T[::-1][kept]
+        left = (weighted @ right.T) / singular
+    else:
+        left, singular, right = np.linalg.svd(weighted, full_matrices=False)
+        kept = singular > rank * singular[0]
+        left, singular, right = left[:, kept], singular[kept], right[kept]
+    weights = right.T @ ((left.T @ (values * root[:, 0])) / singular)
     draft = replace(draft, constant=float(weights[0]), output=weights[1:])
     return draft, left, system @ weights - values
 
@@ -290,11 +305,11 @@ def _damped_solver(system: Floats, right: Floats):
     identity = np.eye(len(size))
 
     def solve(damping: float) -> Floats:
-        try:
-            factor = scipy.linalg.cho_factor(normal + damping * identity, check_finite=False)
-            return -scipy.linalg.cho_solve(factor, gradient, check_finite=False) / size
-        except scipy.linalg.LinAlgError:
-            return -np.linalg.lstsq(normal + damping * identity, gradient, rcond=1e-12)[0] / size
+        # LAPACK directly: the wrappers' checks would cost as much as these small systems.
+        _, step, failed = posv(normal + damping * identity, gradient)
+        if failed:
+            step = np.linalg.lstsq(normal + damping * identity, gradient, rcond=1e-12)[0]
+        return -step / size
 
     return solve
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from ..box import Box
 from . import Construction, NotApplicable
 from .exchange import Function, Samples, sample
-from .fewest_neurons import PROFILE, Found, Structure, search, search_sum
+from .fewest_neurons import PROFILE, Found, Structure, search_sum
+from .sigmoid_basis import fit_damped
 from .spectral import DEFAULT_NEURONS, DEFAULT_SECONDS, constant_network, finish
 
 Floats = NDArray[np.float64]
-ADDITIVE = "a sum over the variables"
 SIMPLE_DIRECTIONS = (
     (1.0, 1.0),
     (1.0, -1.0),
@@ -61,13 +62,9 @@ def ridge(
     if flat is not None:
         return flat
     best: Found | None = None
-    structures = ridge_structures(samples)
-    for structure in structures:
+    for structure, parts in ridge_structures(samples):
         limit = max_neurons + 1 if best is None else min(max_neurons + 1, best.draft.neurons)
-        if structure.name == ADDITIVE:
-            found = search_sum(structure, samples, fewer_than=limit, deadline=deadline)
-        else:
-            found = search(structure, samples, fewer_than=limit, deadline=deadline)
+        found = search_sum(structure, parts, samples, fewer_than=limit, deadline=deadline)
         if found is not None and (best is None or better(found, best, samples.tolerance)):
             best = found
     if best is None or best.error > 50 * samples.tolerance:
@@ -84,8 +81,8 @@ def better(found: Found, best: Found, tolerance: float) -> bool:
     return found.error < best.error
 
 
-def ridge_structures(samples: Samples) -> list[Structure]:
-    """Return the sets of directions along which the target may be a sum, fewest first.
+def ridge_structures(samples: Samples) -> list[tuple[Structure, list[Function]]]:
+    """Return sets of directions along which the target may be a sum, and the summands.
 
     One direction: all gradients are parallel. The axes: the mixed differences vanish. Two or three
     directions in the plane: a homogeneous differential equation with constant coefficients holds,
@@ -94,34 +91,46 @@ def ridge_structures(samples: Samples) -> list[Structure]:
     matrix of second or third derivatives.
     """
     dimension = samples.box.dimension
-    if dimension == 1:
-        return [Structure("sigmoids in x", np.eye(1), profiles=(samples(PROFILE[:, None]),))]
-    structures = []
     single = single_direction(samples)
     if single is not None:
-        line = np.sign(single) * PROFILE[:, None]
-        structures.append(Structure("one direction", single[None], profiles=(samples(line),)))
-        return structures
+        return [(Structure("one direction", single[None]), [_on_line(samples, np.sign(single))])]
     scale = float(np.abs(samples.values).max())
     if additive_defect(samples) < max(0.5 * samples.tolerance, 1e-9 * scale):
-        profiles = []
-        used = []
-        for axis in range(dimension):
-            line = np.zeros((len(PROFILE), dimension))
-            line[:, axis] = PROFILE
-            values = samples(line)
-            if np.ptp(values) > 0.02 * samples.tolerance:
+        used, parts = [], []
+        for axis in np.eye(dimension):
+            part = _on_line(samples, axis)
+            if np.ptp(part(PROFILE[:, None])) > 0.02 * samples.tolerance:
                 used.append(axis)
-                profiles.append(values)
-        structures.append(Structure(ADDITIVE, np.eye(dimension)[used], profiles=tuple(profiles)))
-        return structures
-    if dimension == 2:
-        for count in (2, 3):
-            directions = plane_directions(samples, count)
-            if directions is not None:
-                structures.append(Structure(f"{count} directions", directions))
-                break
-    return structures
+                parts.append(part)
+        return [(Structure("a sum over the variables", np.array(used)), parts)]
+    for count in (2, 3) if dimension == 2 else ():
+        directions = plane_directions(samples, count)
+        if directions is not None:
+            return [(Structure(f"{count} directions", directions), _split(samples, directions))]
+    return []
+
+
+def _on_line(samples: Samples, direction: Floats) -> Function:
+    """Return the target on the line through the middle of the box, (n, 1) to (n,)."""
+    return lambda where: samples(where * direction)
+
+
+def _series(series: Floats, where: Floats) -> Floats:
+    return np.asarray(np.polynomial.chebyshev.chebval(where[:, 0], series), dtype=np.float64)
+
+
+def _split(samples: Samples, directions: Floats, *, degree: int = 40) -> list[Function]:
+    """Return the summands of a smooth sum over given directions, by a polynomial fit of all."""
+    points = samples.check_points[:: 1 + len(samples.check_points) // 5000]
+    values = samples.check_values[:: 1 + len(samples.check_values) // 5000]
+    chebyshev = np.polynomial.chebyshev
+    blocks = [chebyshev.chebvander(points @ row, degree)[:, 1:] for row in directions]
+    weights = fit_damped(np.hstack([np.ones((len(points), 1)), *blocks]), values, damping=1e-13)
+    parts: list[Function] = []
+    for part in weights[1:].reshape(len(directions), degree):
+        series = np.concatenate([[0.0], part])
+        parts.append(functools.partial(_series, series))
+    return parts
 
 
 def gradients(samples: Samples, *, step: float = 1e-5) -> tuple[Floats, Floats]:

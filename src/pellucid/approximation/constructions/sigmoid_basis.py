@@ -144,6 +144,23 @@ def dictionary(coordinates: Floats, knots: Floats, steepness: Floats) -> Floats:
     return expit(steepness * (coordinates[:, None] - knots))
 
 
+def fit_damped(basis: Floats, values: Floats, *, damping: float = 1e-12) -> Floats:
+    """Solve ``basis @ c = values`` by normal equations with a little damping: fast, moderate c.
+
+    Args:
+        basis: Shape (m, k).
+        values: Shape (m,).
+        damping: Added to the diagonal of the normal equations scaled to ones.
+
+    Returns:
+        Weights (k,); accurate to about the square root of ``damping``.
+    """
+    normal = basis.T @ basis
+    size = np.sqrt(np.diag(normal)) + 1e-300
+    normal = normal / np.outer(size, size) + damping * np.eye(len(size))
+    return np.linalg.solve(normal, basis.T @ values / size) / size
+
+
 def fit_outer_weights(
     basis: Floats, values: Floats, *, iterations: int = 30, rcond: float = 1e-12
 ) -> tuple[Floats, float]:
@@ -175,4 +192,4 @@ def fit_outer_weights(
             break
         emphasis = emphasis * (residual + 1e-3 * error)
         emphasis /= emphasis.sum()
-    return best_weights, best_error
+    return np.asarray(best_weights, dtype=np.float64), best_error

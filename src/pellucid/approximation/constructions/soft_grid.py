@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from pellucid._checks import UsageError, check_integer, check_number
 from pellucid.approximation.box import Box
-from pellucid.approximation.constructions import Construction, NotApplicable
+from pellucid.approximation.constructions import Construction, NotApplicable, OverBudget
 from pellucid.approximation.constructions.and_gate import AndGate
 from pellucid.approximation.constructions.grid import build_grid
 from pellucid.approximation.constructions.staircase import build_staircase
@@ -243,7 +243,7 @@ def soft_grid(
         low, high = (low, middle) if enough else (middle, high)
     size = high if fits and needed(high) <= max_neurons else low
     if size == 0 or time.monotonic() > deadline:
-        raise NotApplicable(f"no soft grid fits {max_neurons} neurons")
+        raise OverBudget(f"no soft grid fits {max_neurons} neurons")
     bound, soft = best(size)
     ghosts = ghost_cells(gate, soft.sharpness, share=share)
     # A reflection must stay within the box, and the formula is known within a quarter beyond.

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..box import Box
 from ..network import SigmoidNetwork
-from . import Construction, NotApplicable
+from . import Construction, NotApplicable, OverBudget
 from .exchange import Function, Samples, sample
 from .fewest_neurons import PROFILE, Found, Structure, search
 
@@ -27,10 +27,10 @@ def spectral(
 ) -> Construction:
     """Approximate a function of one variable with one hidden layer of few sigmoids.
 
-    The first layer follows a rule (equal distances, or shares of the curvature), with three numbers
-    fitted (shift, spread, steepness); where that does not reach the tolerance with n sigmoids, their
-    knots move freely, by variable projection. The outer weights minimize the largest error on
-    Chebyshev points, to which the worst points in between are added.
+    The first layer follows a rule (equal distances, or shares of the curvature), with three
+    numbers fitted (shift, spread, steepness); where that does not reach the tolerance with n
+    sigmoids, their knots move freely, by variable projection. The outer weights minimize the
+    largest error on Chebyshev points, to which the worst points in between are added.
 
     Args:
         target: (n, 1) points to (n,) values.
@@ -56,7 +56,7 @@ def spectral(
     structure = Structure("sigmoids in x", np.eye(1), profiles=(samples(PROFILE[:, None]),))
     found = search(structure, samples, fewer_than=max_neurons + 1, deadline=deadline)
     if found is None:
-        raise NotApplicable(f"max_neurons={max_neurons} leaves no room for a single sigmoid")
+        raise OverBudget(f"max_neurons={max_neurons} leaves no room for a single sigmoid")
     return finish(found, samples, "spectral")
 
 

@@ -166,7 +166,9 @@ def staircase(
         raise NotApplicable("the staircase is for one variable")
     ranges = CellRanges.of(target, box)
     deadline = time.monotonic() + max_seconds
-    reached = tolerance
+    # A staircase of n values is at best (max - min) / (2 n) away: nothing finer need be tried.
+    seen = np.asarray(target(box.grid(_FEWEST_PIECES + 1)))
+    reached = max(tolerance, float(np.ptp(seen[np.isfinite(seen)])) / (2 * (max_neurons + 1)))
     while True:
         ends, low, high = _pieces(ranges, reached, deadline)
         knots, jumps = _knots(low, high, 2 * reached * (1 - _PIECE_SHARE / 4), max_neurons)

@@ -6,17 +6,17 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid._checks import DataError, UsageError, check_choice
-from pellucid.data import LabelledData, Normalization
-from pellucid.regularization.recipe import TRAIN_METRICS, NetworkFactory, NetworkRecipe
+from pellucid.data import LabelledData
+from pellucid.regularization.recipe import TRAIN_METRICS, NetworkRecipe
 from pellucid.regularization.small_networks import create_network
 from pellucid.regularization.stacking.answer_check import check_answers
+from pellucid.regularization.stacking.network_answers import NetworkAnswers
 from pellucid.regularization.stacking.network_stack import NetworkStack
 from pellucid.regularization.stacking.stack_layout import CannotStack
 from pellucid.regularization.stacking.stacked_network import (
@@ -27,7 +27,7 @@ from pellucid.regularization.stacking.stacked_network import (
 from pellucid.regularization.stacking.stacked_weights import copy_model
 from pellucid.regularization.stacking.training_images import TrainingImages
 from pellucid.runs import Run
-from pellucid.training import Outcome, Snapshot, interruptible
+from pellucid.training import Interrupted, Outcome, Snapshot, interruptible
 
 _STACK_BYTES = 12 * 2**20
 """Activations of one training step that one stack may have: what a processor's caches hold."""
@@ -70,6 +70,7 @@ def train_stack(
     train_metrics: str = "evaluation",
     checkpoint: str = "stack",
     checkpoint_seconds: float = 10.0,
+    keep_end: bool = False,
 ) -> list[Outcome]:
     """Train networks that differ in seed, penalty and label smoothing side by side.
 
@@ -96,7 +97,8 @@ def train_stack(
             extra pass, but not comparable with the validation figures).
         checkpoint: Name of the checkpoint in the run.
         checkpoint_seconds: Least time between two checkpoints; a training that is shorter than
-            this writes none.
+            this writes none, unless it is interrupted.
+        keep_end: Write one at the end in any case.
 
     Returns:
         One outcome a run, in their order.
@@ -104,7 +106,8 @@ def train_stack(
     Raises:
         UsageError: the recipes do not belong in one stack, or an argument is out of range.
         DataError: there are no training images, or the checkpoint is of another training.
-        Interrupted: Ctrl-C or SIGTERM; the last checkpoint is intact.
+        Interrupted: Ctrl-C or SIGTERM. All is kept but the epoch that one stack was in the middle
+            of, which is trained again.
     """
     training = begin_training(
         runs, data, device=device, initial=initial, train_metrics=train_metrics
@@ -113,19 +116,24 @@ def train_stack(
         training.load(*run.load_checkpoint(checkpoint))
     remedy = f"Continue with --resume {run.path}" if run is not None else ""
     saved_at = time.monotonic()
-    has_saved = False
-    with interruptible(remedy) as stop_if_asked:
-        while training.epochs_done < runs[0][0].epochs and not all(training.diverged):
-            rows = training.run_epoch(stop_if_asked)
-            now = time.monotonic()
-            is_last = training.epochs_done == runs[0][0].epochs
-            if run is not None and (
-                now - saved_at >= checkpoint_seconds or (is_last and has_saved)
-            ):
-                run.save_checkpoint(checkpoint, *training.save())
-                saved_at, has_saved = time.monotonic(), True
-            if on_epoch is not None:
-                on_epoch(training.epochs_done, rows)
+    try:
+        with interruptible(remedy) as stop_if_asked:
+            while training.epochs_done < runs[0][0].epochs and not all(training.diverged):
+                rows = training.run_epoch(stop_if_asked)
+                is_last = training.epochs_done == runs[0][0].epochs
+                is_due = time.monotonic() - saved_at >= checkpoint_seconds
+                if run is not None and (
+                    is_due or (is_last and (keep_end or run.has_checkpoint(checkpoint)))
+                ):
+                    run.save_checkpoint(checkpoint, *training.save())
+                    saved_at = time.monotonic()
+                if on_epoch is not None:
+                    on_epoch(training.epochs_done, rows)
+    except Interrupted:
+        # A second signal stops at once, wherever that is.
+        if run is not None and training.is_whole:
+            run.save_checkpoint(checkpoint, *training.save())
+        raise
     return training.outcomes()
 
 
@@ -165,7 +173,8 @@ class StackedTraining:
     Attributes:
         images: What they train on.
         stacks: Each with the numbers of its runs.
-        epochs_done: Epochs completed.
+        epochs_done: Epochs that all stacks have completed.
+        is_whole: Whether every stack is as an epoch left it, so that `save` may be called.
     """
 
     def __init__(
@@ -182,6 +191,8 @@ class StackedTraining:
         self._progress = [_Progress() for _ in runs]
         self._best = [stack.weights.copy() for stack, _ in stacks]
         self.epochs_done = 0
+        self.is_whole = True
+        self._stacks_ahead = 0
 
     @property
     def diverged(self) -> list[bool]:
@@ -189,49 +200,83 @@ class StackedTraining:
         return [progress.diverged for progress in self._progress]
 
     def run_epoch(self, stop_if_asked: Callable[[], None]) -> list[dict[str, Any] | None]:
-        """Train one epoch and return a row a run."""
-        rows: list[dict[str, Any] | None] = [None] * len(self._runs)
+        """Train one epoch and return a row a run.
+
+        Where it is interrupted, the stacks are left as after their last whole epoch, which those
+        that had their turn already are one ahead with; the next call goes on there.
+        """
         epoch = self.epochs_done
-        for (stack, members), best in zip(self.stacks, self._best, strict=True):
-            if all(self._progress[member].diverged for member in members):
-                continue
-            started = time.perf_counter()
-            good = stack.weights.copy()
-            running = stack.train_epoch(
-                self.images, epoch, stop_if_asked, measure=self._train_metrics == "running"
+        for number in range(self._stacks_ahead, len(self.stacks)):
+            stack, members = self.stacks[number]
+            if not all(self._progress[member].diverged for member in members):
+                good = stack.weights.copy()
+                tensors, rest = stack.optimizer.save()
+                averages = {name: value.clone() for name, value in tensors.items()}
+                self.is_whole = False
+                try:
+                    rows = self._train_one(number, epoch, stop_if_asked)
+                except Interrupted:
+                    stack.weights.load(good)
+                    stack.optimizer.load(averages, rest)
+                    self.is_whole = True
+                    raise
+                self._take_in(number, rows, good)
+            self.is_whole = False
+            self._stacks_ahead += 1
+            if self._stacks_ahead == len(self.stacks):
+                self._stacks_ahead = 0
+                self.epochs_done += 1
+            self.is_whole = True
+        last = [progress.history[-1] if progress.history else None for progress in self._progress]
+        return [row if row is not None and row["epoch"] == epoch else None for row in last]
+
+    def _train_one(
+        self, number: int, epoch: int, stop_if_asked: Callable[[], None]
+    ) -> list[dict[str, Any]]:
+        """Train one stack for an epoch and measure it; return a row a network."""
+        stack, members = self.stacks[number]
+        started = time.perf_counter()
+        running = stack.train_epoch(
+            self.images, epoch, stop_if_asked, measure=self._train_metrics == "running"
+        )
+        if epoch + 1 == self._runs[0][0].epochs:
+            stack.polish(self.images, stop_if_asked)
+        train = running
+        if self._train_metrics == "evaluation":
+            train = stack.evaluate(self.images, "train", stop_if_asked)
+        validation = None
+        if self.images.validation:
+            validation = stack.evaluate(self.images, "validation", stop_if_asked)
+        penalties = stack.penalty.value().tolist()
+        seconds = (time.perf_counter() - started) / len(members)
+        return [
+            _row(epoch, place, train, validation, penalties[place], seconds)
+            for place in range(len(members))
+        ]
+
+    def _take_in(
+        self, number: int, rows: Sequence[dict[str, Any]], good: Mapping[str, Tensor]
+    ) -> None:
+        """Keep the rows and the best weights of one stack; set back what is not finite."""
+        stack, members = self.stacks[number]
+        is_finite = stack.weights.finite()
+        for place, (member, row) in enumerate(zip(members, rows, strict=True)):
+            progress = self._progress[member]
+            broken = not is_finite[place] or not math.isfinite(
+                row["objective"] + (row["validation_loss"] or 0.0)
             )
-            if epoch + 1 == self._runs[0][0].epochs:
-                stack.polish(self.images, stop_if_asked)
-            train = running
-            if self._train_metrics == "evaluation":
-                train = stack.evaluate(self.images, "train", stop_if_asked)
-            validation = None
-            if self.images.validation:
-                validation = stack.evaluate(self.images, "validation", stop_if_asked)
-            penalties = stack.penalty.value().tolist()
-            is_finite = stack.weights.finite()
-            seconds = (time.perf_counter() - started) / len(members)
-            for place, member in enumerate(members):
-                progress = self._progress[member]
-                row = _row(epoch, place, train, validation, penalties[place], seconds)
-                broken = not is_finite[place] or not math.isfinite(
-                    row["objective"] + (row["validation_loss"] or 0.0)
-                )
-                if progress.diverged or broken:
-                    progress.diverged = True
-                    copy_model(stack.weights.tensors(), good, place)
-                    stack.forget(place)
-                    continue
-                rows[member] = row
-                progress.history.append(row)
-                accuracy = row["validation_accuracy"]
-                # Without validation images nothing may be selected: the last epoch stands.
-                if accuracy is None or accuracy > progress.best_accuracy:
-                    progress.best_epoch = epoch
-                    progress.best_accuracy = -1.0 if accuracy is None else accuracy
-                    copy_model(best, stack.weights.tensors(), place)
-        self.epochs_done += 1
-        return rows
+            if progress.diverged or broken:
+                progress.diverged = True
+                copy_model(stack.weights.tensors(), good, place)
+                stack.forget(place)
+                continue
+            progress.history.append(row)
+            accuracy = row["validation_accuracy"]
+            # Without validation images nothing may be selected: the last epoch stands.
+            if accuracy is None or accuracy > progress.best_accuracy:
+                progress.best_epoch = row["epoch"]
+                progress.best_accuracy = -1.0 if accuracy is None else accuracy
+                copy_model(self._best[number], stack.weights.tensors(), place)
 
     def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and state of a checkpoint."""
@@ -244,6 +289,7 @@ class StackedTraining:
         state = {
             "what": self._describe(),
             "epochs_done": self.epochs_done,
+            "stacks_ahead": self._stacks_ahead,
             "progress": [vars(progress) for progress in self._progress],
             "optimizers": [stack.optimizer.save()[1] for stack, _ in self.stacks],
         }
@@ -271,6 +317,7 @@ class StackedTraining:
             stack.optimizer.load(part(f"{number}.optimizer."), state["optimizers"][number])
         self._progress = [_Progress(**progress) for progress in state["progress"]]
         self.epochs_done = state["epochs_done"]
+        self._stacks_ahead = state.get("stacks_ahead", 0)
 
     def _describe(self) -> dict[str, Any]:
         return {
@@ -451,43 +498,3 @@ def _divide(
         else:
             groups.append(list(members))
     return groups, None
-
-
-@dataclass(frozen=True)
-class NetworkAnswers:
-    """A trained network as a function of uint8 images; can be sent to another process.
-
-    Attributes:
-        network: Name or factory, as in the recipe.
-        classes: Number of classes.
-        image_size: Height and width in pixels.
-        normalization: Of the images.
-        weights: State dict.
-    """
-
-    network: str | NetworkFactory
-    classes: int
-    image_size: tuple[int, int]
-    normalization: Normalization
-    weights: Mapping[str, Tensor]
-
-    @cached_property
-    def module(self) -> torch.nn.Module:
-        """Return the network by itself, in evaluation mode; it takes normalized images."""
-        module = create_network(
-            self.network, classes=self.classes, image_size=self.image_size, seed=0
-        )
-        floating = [value for value in self.weights.values() if value.is_floating_point()]
-        module.to(floating[0].dtype).load_state_dict(dict(self.weights))
-        return module.eval()
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return log-probabilities, shape (batch, classes), of uint8 images."""
-        module = self.module.to(images.device)
-        dtype = next(module.parameters()).dtype
-        with torch.inference_mode():
-            parts = [
-                torch.log_softmax(module(self.normalization(part).to(dtype)), 1)
-                for part in images.split(256)
-            ]
-            return torch.cat(parts) if parts else torch.empty(0, self.classes, dtype=dtype)

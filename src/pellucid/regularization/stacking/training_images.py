@@ -101,16 +101,19 @@ class TrainingImages:
                 for seed in seeds
             ]
         ).to(self._device)
+        all_labels = self._labels[order]
         vary = [generator(seed, "epoch", epoch, "augmentation") for seed in seeds]
         mixing = [
             np.random.default_rng(sequence_seed(seed, "epoch", epoch, "mixup")) for seed in seeds
         ]
-        for chosen in order.split(batch_size, dim=1):
+        parts = zip(
+            order.split(batch_size, dim=1), all_labels.split(batch_size, dim=1), strict=True
+        )
+        for chosen, labels in parts:
             count = chosen.shape[1]
             if count == 1 and drop_last_of_one and self.training > 1:
                 return
             images = self._images.index_select(0, chosen.flatten())
-            labels = self._labels[chosen]
             if not self._is_normalized:
                 images = self._vary(images, count, vary)
             partners, shares = None, []

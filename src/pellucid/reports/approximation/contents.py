@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ Floats = NDArray[np.float64]
 class ShownTarget(Protocol):
     """A function to approximate: callable on points (n, d); a formula has a text too."""
 
-    @property
-    def kind(self) -> str: ...  # noqa: D102
+    kind: ClassVar[str]
 
     def __call__(self, points: Floats, /) -> Floats: ...  # noqa: D102
 

@@ -52,7 +52,7 @@ def write_report(approximation: ShownApproximation, path: str | Path) -> Path:
     box, the network neuron by neuron, the reference constructions to try, and neuron counts.
 
     Args:
-        approximation: What ``pellucid.approximation.approximate`` returns.
+        approximation: What ``pellucid.approximation.schemes`` returns.
         path: The HTML file.
     """
     return write_page(render_report(approximation), path)

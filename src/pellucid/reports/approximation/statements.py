@@ -203,7 +203,7 @@ def tabulate_candidates(approximation: ShownApproximation) -> list[CandidateRow]
                 _count_or_none(candidate.hidden_neurons),
                 _count_or_none(candidate.parameters),
                 write_bound(candidate.bound),
-                candidate.status,
+                candidate.status or "none",
                 write_seconds(candidate.seconds),
                 candidate.remark,
                 chosen,
@@ -229,7 +229,10 @@ def explain_choice(approximation: ShownApproximation) -> str:
             f"{write_count(own)}."
         )
     if len(met) == 1:
-        return "It is the only construction that met the tolerance."
+        return (
+            "It has the fewest neurons: each of the others does not fit the function, or was "
+            "stopped when it took as many."
+        )
     return "It was chosen by name, not for having the fewest neurons."
 
 

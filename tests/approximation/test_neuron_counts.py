@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid import UsageError
-from pellucid.approximation.neuron_count import (
+from pellucid.approximation.neuron_counts import (
     MINIMA,
     PACKINGS,
     NeuronCount,
@@ -136,7 +136,7 @@ def test_count_diamonds_covers_the_rectangle(width, height):
 @pytest.mark.parametrize("parameters", [1, 2, 7, 10, 100, 5000, 12_345])
 @pytest.mark.parametrize("dimension", [1, 2, 4])
 def test_neuron_count_least_two_layers_equals_trying_all(parameters, dimension):
-    from pellucid.approximation.neuron_count import _fewest_two_layers
+    from pellucid.approximation.neuron_counts import _fewest_two_layers
 
     def size(first: int, second: int) -> int:
         return first * (dimension + 1) + second * (first + 1) + second + 1

@@ -147,8 +147,8 @@ def neuron_count(
     (Borsuk and Ulam), and one of them is missed by eps. Parameters that jump escape it: see Shen,
     Yang and Zhang (2021).
 
-    Source: R. DeVore, R. Howard, C. Micchelli, Optimal nonlinear approximation (1989), theorem 3.1.
-    Deviation: constants, by explicit packings; their theorem states the order.
+    Source: R. DeVore, R. Howard, C. Micchelli, Optimal nonlinear approximation (1989): continuous
+    widths are at least Bernstein widths. Deviation: constants, by explicit packings.
 
     Args:
         lipschitz: t, bound of every partial derivative, or one for each.

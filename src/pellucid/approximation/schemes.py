@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from pellucid._checks import UsageError, check_choice, check_integer, check_number
 from pellucid._progress import Progress
 from pellucid.approximation.box import Box
 from pellucid.approximation.certificate import Certificate, certify
-from pellucid.approximation.constructions import Construction, NotApplicable
+from pellucid.approximation.constructions import Construction, NotApplicable, OverBudget
 from pellucid.approximation.network import SigmoidNetwork
 from pellucid.approximation.targets import Target, target_from_json
 from pellucid.approximation.targets import target as make_target
@@ -35,6 +37,10 @@ SCHEMES = {
 }
 """Schemes by name, in the order in which ``auto`` tries them: few neurons first, so that a scheme
 that needs many is stopped as soon as it has more than the best."""
+
+
+_SMALL_SHARE = 0.01
+"""Around jumps of the function, leaving out more of the box than this is a fault of the network."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def approximate(
     max_seconds: float = 60.0,
     seed: int = 0,
     quiet: bool = True,
-    on_improvement: Callable[[Approximation], None] | None = None,
+    on_improvement: Callable[[Approximation], object] | None = None,
 ) -> Approximation:
     """Write a sigmoid network within ``tolerance`` of ``f`` on ``box``, with a certificate.
 
@@ -199,7 +205,11 @@ def approximate(
 
     search = _Search(target, box, tolerance, seed, started, max_seconds, on_improvement)
     names = list(SCHEMES) if scheme == "auto" else [scheme]
-    with Progress(len(names), "scheme", "approximate", quiet=quiet, leave=False) as progress:
+    # Many small least-squares problems: threads that wait for each other make them slower.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        Progress(len(names), "scheme", "approximate", quiet=quiet, leave=False) as progress,
+    ):
         for name in names:
             progress.postfix({"scheme": name, **search.so_far()})
             search.try_scheme(name, max_neurons)
@@ -218,7 +228,7 @@ class _Search:
         seed: int,
         started: float,
         max_seconds: float,
-        on_improvement: Callable[[Approximation], None] | None,
+        on_improvement: Callable[[Approximation], object] | None,
     ) -> None:
         self._target, self._box, self._tolerance, self._seed = target, box, tolerance, seed
         self._started, self._max_seconds = started, max_seconds
@@ -236,18 +246,27 @@ class _Search:
     def try_scheme(self, name: str, max_neurons: int) -> None:
         """Build and certify with one scheme, and keep the result if it is better."""
         begin = time.monotonic()
+        capped = ""
         if self._best is not None and self._best[2].met:
-            # More neurons than the best has would not be kept.
-            max_neurons = min(max_neurons, self._best[1].hidden_neurons - 1)
+            # A network that is no smaller than the best would not be kept.
+            best = self._best[1].hidden_neurons
+            if best <= max_neurons:
+                max_neurons = best - 1
+                capped = f"takes {best:,} neurons or more, as the best so far has"
         left = self._max_seconds - (begin - self._started)
         if max_neurons < 1 or left <= 0:
-            reason = "fewer neurons than the best has is none" if left > 0 else "no time was left"
-            self._add(name, None, None, begin, f"not tried: {reason}")
+            self._add(name, begin, capped if left > 0 else "not tried: no time was left")
             return
         try:
             built = self._build(name, max_neurons, left)
+        except OverBudget as reason:
+            self._add(name, begin, capped or str(reason))
+            return
         except NotApplicable as reason:
-            self._add(name, None, None, begin, str(reason))
+            self._add(name, begin, str(reason))
+            return
+        if capped and built.details.get("met") is False:
+            self._add(name, begin, capped)
             return
         left = max(1.0, self._max_seconds - (time.monotonic() - self._started))
         certificate = certify(
@@ -258,7 +277,10 @@ class _Search:
             seed=self._seed,
             max_seconds=left,
         )
-        self._add(name, built.network, certificate, begin, built.remark)
+        if capped and not certificate.met:
+            self._add(name, begin, capped)
+            return
+        self._add(name, begin, built.remark, built.network, certificate)
         if self._is_better(built.network, certificate):
             self._best = (name, built.network, certificate)
             if self._on_improvement is not None:
@@ -282,19 +304,23 @@ class _Search:
         _, best_network, best = self._best
 
         def rank(network: SigmoidNetwork, certificate: Certificate) -> tuple[float, ...]:
+            neurons = network.hidden_neurons
             if certificate.met:
-                return (0.0, network.hidden_neurons, network.parameters)
-            return (1.0, certificate.bound, network.hidden_neurons)
+                return (0.0, neurons, network.parameters)
+            share = certificate.excluded_measure / self._box.volume
+            if certificate.bound <= self._tolerance:  # but not everywhere
+                return (1.0, max(share, _SMALL_SHARE), neurons)
+            return (2.0, certificate.bound, neurons)
 
         return rank(network, certificate) < rank(best_network, best)
 
     def _add(
         self,
         name: str,
-        network: SigmoidNetwork | None,
-        certificate: Certificate | None,
         begin: float,
         remark: str,
+        network: SigmoidNetwork | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self._candidates.append(
             Candidate(
