@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from pellucid.approximation.box import Box
 from pellucid.approximation.certificate import certify, verify, worst_point
+from pellucid.approximation.certificate.cell_check import check_cells, recognize
 from pellucid.approximation.expressions import parse
 from pellucid.approximation.network import SigmoidLayer, SigmoidNetwork
+from pellucid.approximation.targets import target as make_target
 from tests.approximation.certificate import networks
 
 SQUARE = Box((0.0, 0.0), (1.0, 1.0))
@@ -100,3 +102,42 @@ def test_certify_of_random_network_bounds_what_a_search_finds(seed, dimension, h
     certificate = certify(network, expression, box, arithmetic="intervals", max_boxes=3_000)
     _, error = worst_point(network, expression, box, points=4_000, starts=16, seed=seed)
     assert error <= certificate.bound
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 2),
+    st.booleans(),
+    st.floats(0.3, 400.0),
+    st.floats(5.0, 80.0),
+    st.floats(0.0, 4.0),
+)
+def test_check_cells_of_random_cells_bounds_what_a_search_finds(
+    seed, dimension, deep, steepness, gain, offset
+):
+    generator = np.random.default_rng(seed)
+    box = Box((-0.5,) * dimension, (1.0,) * dimension)
+    counts = generator.integers(1, 5, dimension)
+    first = np.zeros((counts.sum(), dimension))
+    first[np.arange(counts.sum()), np.repeat(np.arange(dimension), counts)] = steepness
+    steps = SigmoidLayer(first, -steepness * generator.uniform(-0.7, 1.2, counts.sum()))
+    layers = [steps]
+    if deep or dimension > 1:
+        rows = generator.integers(1, 6)
+        ands = np.zeros((rows, counts.sum()))
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        for row in ands:
+            used = generator.permutation(dimension)[: generator.integers(1, dimension + 1)]
+            row[starts[used] + generator.integers(0, counts[used])] = gain
+        layers.append(SigmoidLayer(ands, -np.count_nonzero(ands, axis=1) * gain - offset))
+    outer = generator.normal(size=layers[-1].neurons)
+    network = SigmoidNetwork(tuple(layers), outer, float(generator.normal()), scheme="cells")
+    cells = recognize(network)
+    if cells is None:
+        return
+    target = make_target("sin(3*x)" if seed % 2 else "abs(x-0.3)", box)
+    tolerance = None if seed % 3 else 10.0 ** generator.uniform(-3, 1)
+    found = check_cells(cells, target, box, tolerance=tolerance, arithmetic="intervals")
+    _, error = worst_point(network, target, box, points=4_000, starts=16, seed=seed)
+    assert error <= found.bound

@@ -62,7 +62,7 @@ def test_certify_of_staircase_across_a_jump_is_heuristic_and_verified():
     assert not verify(stairs, smaller).verified
 
 
-@pytest.mark.parametrize("bias", [-23.9, -45.0, -3.0])
+@pytest.mark.parametrize("bias", [-23.9, -45.0, -3.0, 65.9])
 def test_certify_of_and_neuron_of_one_step_holds_for_any_offset(bias):
     # Found by a random search: where the AND neuron starts far above zero.
     layers = (

@@ -155,8 +155,9 @@ def check_cells(
     asked = _Target(target, box, arithmetic)
     magnitude = np.maximum(np.abs(box.lower), np.abs(box.upper))
     rounding = cells.rounding(magnitude)
+    widest = _reach(cells, _LEAST_PROBABILITY)
     try:
-        found = _cells_within(cells, box, _reach(cells, _LEAST_PROBABILITY), max_cells)
+        found = _cells_within(cells, box, widest, max_cells)
     except TooManyCells:
         return CellBound(math.inf, rounding, 0, 0.0, "widened cells")
     spread = float(np.ptp(found.values)) + 2 * float(np.max(found.slack))
@@ -165,7 +166,10 @@ def check_cells(
     reach = _reach(cells, min(max(wanted, _LEAST_PROBABILITY), 1e-3))
     found = _near(found, reach, box)
     far = _outside(cells, reach)
-    extra = rounding + cells.value_error + far * spread
+    # Further away than the widest reach F can be anything it is anywhere: that is hardly ever so,
+    # unless an AND neuron is on with all its steps off.
+    anywhere = _outside(cells, widest) * cells.variation
+    extra = rounding + cells.value_error + far * spread + anywhere
     aim = None if tolerance is None else (tolerance - extra) / (1 + far)
     low, high = found.lower + reach[0], found.upper + reach[1]
     errors = _sup_errors(asked, low, high, found.values, found.slack, aim)

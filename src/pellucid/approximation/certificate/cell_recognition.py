@@ -25,10 +25,13 @@ from pellucid.approximation.network import SigmoidLayer, SigmoidNetwork
 
 Array = NDArray[np.float64]
 #: Least offset for which the AND of so many steps is a distribution function: the logistic sigmoid
-#: has derivatives of order up to d - 1 of one sign below minus that. Rounded up.
-_LEAST_OFFSET = {1: -math.inf, 2: 0.0, 3: 1.3169579, 4: 2.2924317}
+#: has derivatives of order up to d - 1 of one sign below minus that. Rounded up. One step is one
+#: for any offset; the check relies on an AND that grows faster and faster up to its end.
+_LEAST_OFFSET = {1: 0.0, 2: 0.0, 3: 1.3169579, 4: 2.2924317}
 #: Sums of weights that cancel in real numbers leave at most so much of the sum of magnitudes.
 _ROUNDING = 2.0**-49
+#: Largest part of an AND neuron that may be on with all its steps off.
+_MOST_NEVER = 1e-4
 
 
 @dataclass(frozen=True)
@@ -302,4 +305,8 @@ def _read_ands(
     used[rows, column_axis] = weight.indices
     if np.any((used >= 0).sum(axis=1) != counts):
         return None
-    return ShiftLaw(gain, offset), used, counts
+    law = ShiftLaw(gain, offset)
+    # The bounds are about steps that are on or off, not about neurons that are always half on.
+    if law.below(-600.0) > _MOST_NEVER:
+        return None
+    return law, used, counts
