@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from threadpoolctl import threadpool_limits
 
@@ -39,6 +40,7 @@ SCHEMES = {
 that needs many is stopped as soon as it has more than the best."""
 
 
+_LAST_WORD_SECONDS = 10.0
 _SMALL_SHARE = 0.01
 """Around jumps of the function, leaving out more of the box than this is a fault of the network."""
 
@@ -173,8 +175,8 @@ def approximate(
             a variable. An expression needs none. A callable without one is a black box: its
             certificate only says how rare a larger error is.
         max_neurons: Budget of hidden neurons; a scheme stops there with the best it has.
-        max_seconds: Budget of time for all schemes together. Never cuts into a certificate that is
-            nearly there by more than a second or two.
+        max_seconds: Budget of time for the search among the schemes, kept to roughly. The proof in
+            ball arithmetic of the network that is kept may take ten seconds more.
         seed: Of whatever is drawn at random: starting points, and samples of a black box.
         quiet: Show no progress.
         on_improvement: Called with the best result so far each time there is a better one.
@@ -212,8 +214,9 @@ def approximate(
     ):
         for name in names:
             progress.postfix({"scheme": name, **search.so_far()})
-            search.try_scheme(name, max_neurons)
+            search.try_scheme(name, max_neurons, is_last=name == names[-1])
             progress.update()
+        search.prove()
     return search.result()
 
 
@@ -243,8 +246,12 @@ class _Search:
         _, network, certificate = self._best
         return {"neurons": str(network.hidden_neurons), "bound": f"{certificate.bound:.2g}"}
 
-    def try_scheme(self, name: str, max_neurons: int) -> None:
-        """Build and certify with one scheme, and keep the result if it is better."""
+    def try_scheme(self, name: str, max_neurons: int, *, is_last: bool) -> None:
+        """Build and certify with one scheme, and keep the result if it is better.
+
+        A scheme takes half of the time that is left, so that the later ones get some too. The
+        certificate is in float64 intervals here, ten times faster than in balls.
+        """
         begin = time.monotonic()
         capped = ""
         if self._best is not None and self._best[2].met:
@@ -253,12 +260,12 @@ class _Search:
             if best <= max_neurons:
                 max_neurons = best - 1
                 capped = f"takes {best:,} neurons or more, as the best so far has"
-        left = self._max_seconds - (begin - self._started)
+        left = self._seconds_left()
         if max_neurons < 1 or left <= 0:
             self._add(name, begin, capped if left > 0 else "not tried: no time was left")
             return
         try:
-            built = self._build(name, max_neurons, left)
+            built = self._build(name, max_neurons, left if is_last else left / 2)
         except OverBudget as reason:
             self._add(name, begin, capped or str(reason))
             return
@@ -268,15 +275,8 @@ class _Search:
         if capped and built.details.get("met") is False:
             self._add(name, begin, capped)
             return
-        left = max(1.0, self._max_seconds - (time.monotonic() - self._started))
-        certificate = certify(
-            built.network,
-            self._target,
-            self._box,
-            tolerance=self._tolerance,
-            seed=self._seed,
-            max_seconds=left,
-        )
+        left = self._seconds_left()
+        certificate = self._certify(built.network, left if is_last else left / 2, "intervals")
         if capped and not certificate.met:
             self._add(name, begin, capped)
             return
@@ -285,6 +285,31 @@ class _Search:
             self._best = (name, built.network, certificate)
             if self._on_improvement is not None:
                 self._on_improvement(self.result())
+
+    def prove(self) -> None:
+        """Prove a network that meets the tolerance again in balls, which have the last word."""
+        if self._best is None or not self._best[2].met:
+            return
+        name, network, _ = self._best
+        proved = self._certify(network, max(_LAST_WORD_SECONDS, self._seconds_left()), "balls")
+        if proved.met:
+            self._best = (name, network, proved)
+
+    def _seconds_left(self) -> float:
+        return self._max_seconds - (time.monotonic() - self._started)
+
+    def _certify(
+        self, network: SigmoidNetwork, seconds: float, arithmetic: Literal["intervals", "balls"]
+    ) -> Certificate:
+        return certify(
+            network,
+            self._target,
+            self._box,
+            tolerance=self._tolerance,
+            seed=self._seed,
+            max_seconds=max(1.0, seconds),
+            arithmetic=arithmetic,
+        )
 
     def _build(self, name: str, max_neurons: int, max_seconds: float) -> Construction:
         home = "kd_cells" if name == "kd" else name

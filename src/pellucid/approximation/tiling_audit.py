@@ -54,8 +54,8 @@ class TilingAudit:
         boundary_error: In the middle of the outer faces, which half a tower covers.
         center_error: At the centers of towers.
         points_examined: How many points these five are the largest of.
-        lower_bound: Largest ``|target|`` at a vertex, less what is open there, divided by ``shifts``.
-            With one tiling, from two dimensions, the sup error is at least this, however many
+        lower_bound: Largest ``|target|`` at a vertex, less what is open there, divided by
+            ``shifts``. With one tiling, from two dimensions, the sup error is at least this, however many
             towers there are; with several, it is about this.
         open_at_corner: At most what all towers add up to at an inner vertex, for the target 1.
         open_at_edge: What the two towers beside the middle of an edge (face) add up to there.
