@@ -151,7 +151,9 @@ def test_approximate_scheme_that_does_not_fit_says_why() -> None:
 
 def test_approximate_budget_of_time_is_kept_to() -> None:
     begin = time.monotonic()
-    result = approximate("sin(90*x)*cos(70*y*x)", Box((0, 0), (1, 1)), 1e-4, max_seconds=2.0)
+    result = approximate(
+        "sin(90*x)*cos(70*y*x)", Box((0, 0), (1, 1)), 1e-4, max_neurons=20_000, max_seconds=2.0
+    )
     assert not result.met
     # Not a measure of speed: an unlimited search would go on for minutes.
     assert time.monotonic() - begin < 60

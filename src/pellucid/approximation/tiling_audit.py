@@ -55,8 +55,8 @@ class TilingAudit:
         center_error: At the centers of towers.
         points_examined: How many points these five are the largest of.
         lower_bound: Largest ``|target|`` at a vertex, less what is open there, divided by
-            ``shifts``. With one tiling, from two dimensions, the sup error is at least this, however many
-            towers there are; with several, it is about this.
+            ``shifts``. With one tiling, from two dimensions, the sup error is at least this,
+            however many towers there are; with several, it is about this.
         open_at_corner: At most what all towers add up to at an inner vertex, for the target 1.
         open_at_edge: What the two towers beside the middle of an edge (face) add up to there.
         constant_error: Largest error of the same towers at vertices if the target were 1, whose

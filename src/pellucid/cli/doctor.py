@@ -32,9 +32,12 @@ REQUIRED = {
     "platformdirs": "platformdirs",
     "tqdm": "tqdm",
     "joblib": "joblib",
+    "threadpoolctl": "threadpoolctl",
+    "python-flint": "flint",
+    "onnx": "onnx",
 }
 EXTRAS = {
-    "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
+    "onnx": {"onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
     "dask": {"distributed": "distributed"},
     "ray": {"ray": "ray"},
     "tensorboard": {"tensorboard": "tensorboard"},
@@ -49,6 +52,7 @@ EXTRAS = {
         "pytest-cov": "pytest_cov",
         "hypothesis": "hypothesis",
         "beartype": "beartype",
+        "mpmath": "mpmath",
     },
 }
 
