@@ -44,7 +44,7 @@ def test_doctor_missing_packages_come_with_the_command_that_installs_them(pelluc
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
-        lambda name, *rest: None if name in ("timm", "onnx") else find(name, *rest),
+        lambda name, *rest: None if name in ("timm", "onnxruntime") else find(name, *rest),
     )
     outcome = pellucid("doctor")
     assert outcome.code == 1
