@@ -287,13 +287,12 @@ class _Search:
                 self._on_improvement(self.result())
 
     def prove(self) -> None:
-        """Prove a network that meets the tolerance again in balls, which have the last word."""
-        if self._best is None or not self._best[2].met:
+        """Prove the kept network again in balls, which have the last word."""
+        if self._best is None:
             return
         name, network, _ = self._best
-        proved = self._certify(network, max(_LAST_WORD_SECONDS, self._seconds_left()), "balls")
-        if proved.met:
-            self._best = (name, network, proved)
+        seconds = max(_LAST_WORD_SECONDS, self._seconds_left())
+        self._best = (name, network, self._certify(network, seconds, "balls"))
 
     def _seconds_left(self) -> float:
         return self._max_seconds - (time.monotonic() - self._started)
