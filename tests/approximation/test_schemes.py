@@ -87,10 +87,35 @@ def test_approximate_table_holds_between_its_points() -> None:
     assert result.certificate.bound <= 0.05
 
 
-def test_approximate_discontinuous_function_has_no_sup_certificate() -> None:
-    result = approximate("where(x < 0.5, 0, 1)", (0, 1), 0.1)
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("where(x < 0.5, 0, 1)", (0, 1)),
+        ("where(x < 0.3, 0, 1)", (0, 1)),
+        ("sign(x)", (-1, 1)),
+        ("where(x < 0.3, 0, x)", (0, 1)),
+        ("where(x < 0.3, 0, y)", (0, 1, 0, 1)),
+    ],
+)
+def test_approximate_discontinuous_function_leaves_out_next_to_nothing(
+    text: str, ends: tuple, tmp_path: Path
+) -> None:
+    result = approximate(text, ends, 0.1)
     assert result.certificate.status == "heuristic"
+    assert result.certificate.bound <= 0.1
+    assert 0 < result.certificate.excluded_measure < 0.02 * result.box.volume
     assert not result.met
+    files = result.save(tmp_path)
+    assert verify(files["network"], files["certificate"]).verified
+
+
+def test_approximate_infinite_bound_of_a_candidate_is_written_as_none(tmp_path: Path) -> None:
+    first, second = np.meshgrid(np.linspace(0, 10, 41), np.linspace(0, 10, 41), indexing="ij")
+    table = np.sin(first / 2) + 0.1 * second
+    result = approximate(table, (0, 10, 0, 10), 0.01, lipschitz=(0.5, 0.1), max_seconds=5)
+    assert not result.met
+    result.save(tmp_path)
+    assert Approximation.load(tmp_path).candidates == result.candidates
 
 
 def test_approximate_improvements_are_reported_as_they_come() -> None:

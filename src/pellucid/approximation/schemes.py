@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -333,7 +334,7 @@ class _Search:
                 return (0.0, neurons, network.parameters)
             share = certificate.excluded_measure / self._box.volume
             if certificate.bound <= self._tolerance:  # but not everywhere
-                return (1.0, max(share, _SMALL_SHARE), neurons)
+                return (1.0, max(share, _SMALL_SHARE), neurons, share)
             return (2.0, certificate.bound, neurons)
 
         return rank(network, certificate) < rank(best_network, best)
@@ -351,7 +352,7 @@ class _Search:
                 scheme=name,
                 hidden_neurons=None if network is None else network.hidden_neurons,
                 parameters=None if network is None else network.parameters,
-                bound=None if certificate is None else certificate.bound,
+                bound=_finite(certificate),
                 status=None if certificate is None else certificate.status,
                 seconds=time.monotonic() - begin,
                 remark=remark,
@@ -381,3 +382,9 @@ class _Search:
             candidates=tuple(self._candidates),
             seconds=time.monotonic() - self._started,
         )
+
+
+def _finite(certificate: Certificate | None) -> float | None:
+    if certificate is None or not math.isfinite(certificate.bound):
+        return None
+    return certificate.bound

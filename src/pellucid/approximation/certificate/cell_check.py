@@ -40,6 +40,10 @@ _CHUNK = 2**16
 _DIVISIONS = 6
 _LEAST_PROBABILITY = 1e-15
 _MOST_PARTS = 2**20
+#: How often what cannot meet the aim is halved to find where the target jumps, and how many parts
+#: are halved at a time: along a slanted jump they are many.
+_HALVINGS_AT_JUMPS = 40
+_MOST_AT_JUMPS = 20_000
 
 
 @dataclass(frozen=True)
@@ -312,26 +316,38 @@ def _divided(lower: Array, upper: Array, parts: int) -> tuple[Array, Array]:
 def _without_jumps(
     asked: _Target, found: Cells, reach: tuple[Array, Array], errors: Array, aim: float
 ) -> tuple[Array, float]:
-    """Leave out the parts of widened cells where the aim is not met: the core or the margins."""
+    """Leave out what cannot meet the aim of widened cells, halved towards where the jump is."""
     errors = errors.copy()
-    excluded = 0.0
     bad = np.flatnonzero(errors > aim)
-    low, high = found.lower[bad], found.upper[bad]
-    ends = [low + reach[0], np.minimum(low, high), high, high + reach[1]]
-    worst = np.zeros(len(bad))
-    d = low.shape[1]
     box_low, box_high = np.array(asked.box.lower), np.array(asked.box.upper)
-    for pick in np.ndindex(*(3,) * d):
-        lower = np.stack([ends[part][:, axis] for axis, part in enumerate(pick)], axis=1)
-        upper = np.stack([ends[part + 1][:, axis] for axis, part in enumerate(pick)], axis=1)
-        lower, upper = np.clip(lower, box_low, box_high), np.clip(upper, box_low, box_high)
-        piece = _sup_errors(asked, lower, upper, found.values[bad], found.slack[bad], aim)
-        out = piece > aim
-        # A little more for the rounding of sides.
-        excluded += float(np.sum(np.prod(upper[out] - lower[out], axis=1))) * (1 + 1e-12)
-        worst = np.maximum(worst, np.where(out, 0.0, piece))
+    lower = np.clip(found.lower[bad] + reach[0], box_low, box_high)
+    upper = np.clip(found.upper[bad] + reach[1], box_low, box_high)
+    owner, worst, excluded = np.arange(len(bad)), np.zeros(len(bad)), 0.0
+    for halving in range(_HALVINGS_AT_JUMPS + 1):
+        values, slack = found.values[bad][owner], found.slack[bad][owner]
+        piece = asked.distance(lower, upper, values, order=1) + slack
+        kept = piece <= aim
+        np.maximum.at(worst, owner[kept], piece[kept])
+        lower, upper, owner = lower[~kept], upper[~kept], owner[~kept]
+        if halving == _HALVINGS_AT_JUMPS or not 0 < len(owner) <= _MOST_AT_JUMPS:
+            break
+        lower, upper = _halved(lower, upper, (upper - lower) / asked.box.sides)
+        owner = np.repeat(owner, 2)
+    # A little more for the rounding of sides.
+    excluded = float(np.sum(np.prod(upper - lower, axis=1))) * (1 + 1e-12)
     errors[bad] = worst
-    return errors, excluded
+    return errors, min(excluded, asked.box.volume)
+
+
+def _halved(lower: Array, upper: Array, extent: Array) -> tuple[Array, Array]:
+    """Halve each box across its longest side, (2 n, d); halves of one box stand together."""
+    axis = np.argmax(extent, axis=1)
+    rows = np.arange(len(lower))
+    middle = (lower[rows, axis] + upper[rows, axis]) / 2
+    low, high = np.repeat(lower, 2, axis=0), np.repeat(upper, 2, axis=0)
+    high[2 * rows, axis] = middle
+    low[2 * rows + 1, axis] = middle
+    return low, high
 
 
 def _mean_shift_bound(
