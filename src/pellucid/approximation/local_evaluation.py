@@ -8,8 +8,10 @@ With steep steps the window is one edge on each axis, and for two variables the 
     V00 + (V10 - V00) u + (V01 - V00) v + (V11 - V10 - V01 + V00) C(u, v),
 
 bilinear interpolation of cell values at a warped position, but for the AND neuron ``C(u, v) =
-uv / (1 + e^-offset (1 - u)(1 - v))`` in the place of uv. The window is computed, never assumed, so
-the form is right for steps of any steepness; only its cost grows with it.
+uv / (1 + e^-offset (1 - u)(1 - v))`` in the place of uv. Where no edge is inside the window, which
+with steep steps is nearly everywhere, the value of the cell is all there is. The window is
+computed, never assumed, so the form is right for steps of any steepness; only its cost grows with
+their width.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from pellucid._checks import UsageError, check_choice
+from pellucid.approximation.cell_lookup import CellLookup
 from pellucid.approximation.certificate.cell_recognition import CellNetwork, recognize
 from pellucid.approximation.network import SigmoidNetwork
 
@@ -43,7 +46,7 @@ def localize(network: SigmoidNetwork, *, precision: Precision = "float64") -> Lo
         network: With one layer of steps in one variable, or steps and ANDs of them.
         precision: ``"float64"`` agrees with the dense evaluation to its rounding. ``"float32"``
             keeps the cell values in half the space; for two variables, evenly spaced and steep
-            steps it is also about twenty times as fast.
+            steps it is also about four times as fast.
 
     Raises:
         UsageError: The network has another form, or its complete grid has too many cells.
@@ -86,8 +89,9 @@ class LocalEvaluation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the evaluation form: cell values and edges."""
-        return self.values.nbytes + sum(edges.nbytes for edges in self.cells.edges)
+        """Bytes of the evaluation form: cell values, edges and what finds cells among them."""
+        finding = 0 if self.fast else self._lookup.nbytes
+        return self.values.nbytes + sum(edges.nbytes for edges in self.cells.edges) + finding
 
     @cached_property
     def window(self) -> tuple[int, ...]:
@@ -123,14 +127,20 @@ class LocalEvaluation:
             return self._even(np.ascontiguousarray(points, dtype=np.float32))
         points = np.asarray(points, dtype=np.float64)
         out = np.empty(len(points), dtype=self.values.dtype)
+        left = self._lookup.evaluate(self.values, points, out)
         chunk = max(64, _WINDOW_ENTRIES // math.prod(count + 1 for count in self.window))
-        for start in range(0, len(points), chunk):
-            out[start : start + chunk] = self._windowed(points[start : start + chunk])
+        for start in range(0, len(left), chunk):
+            part = left[start : start + chunk]
+            out[part] = self._windowed(points[part])
         return out
 
     @cached_property
     def _ends(self) -> tuple[float, float]:
         return self.cells.law.reach(_NEGLIGIBLE)
+
+    @cached_property
+    def _lookup(self) -> CellLookup:
+        return CellLookup.of(self.cells, self._ends)
 
     @property
     def _reach(self) -> float:
@@ -181,7 +191,11 @@ class LocalEvaluation:
             weights[:, 0] = 1.0
         else:
             weights = expit(-(total + law.offset)) / float(expit(-law.offset))
-        return (differences * weights).reshape(n, -1).sum(axis=1)
+        result = (differences * weights).reshape(n, -1).sum(axis=1)
+        # The search above takes what is not a number for a great one.
+        stepped = [axis for axis, edges in enumerate(cells.edges) if len(edges)]
+        result[np.isnan(points[:, stepped]).any(axis=1)] = np.nan
+        return result
 
 
 def _most_within(edges: NDArray[np.float64], width: float) -> int:
