@@ -212,3 +212,9 @@ def test_parse_equal_parts_are_one_node():
 )
 def test_parse_rewrites_to_what_encloses_best(text, operation):
     assert parse(text).root.operation == operation
+
+
+@pytest.mark.parametrize("text", ["1e309", "1e400*x", "9" * 320])
+def test_parse_number_beyond_float64_is_refused(text):
+    with pytest.raises(UsageError, match="too large"):
+        parse(text, 1)

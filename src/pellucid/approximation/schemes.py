@@ -260,7 +260,7 @@ class _Search:
             best = self._best[1].hidden_neurons
             if best <= max_neurons:
                 max_neurons = best - 1
-                capped = f"takes {best:,} neurons or more, as the best so far has"
+                capped = f"not smaller: stopped at {best:,}"
         left = self._seconds_left()
         if max_neurons < 1 or left <= 0:
             self._add(name, begin, capped if left > 0 else "not tried: no time was left")

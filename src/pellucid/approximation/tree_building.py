@@ -42,7 +42,8 @@ class TreeBuilder:
     def number(self, text: str, span: tuple[int, int]) -> Node:
         """Return the float64 nearest to a decimal number, as Python reads it."""
         exponent = text.lower().partition("e")[2]
-        if len(exponent) > 5 or (exponent and abs(int(exponent)) > 400) or len(text) > 400:
+        long = len(exponent) > 5 or (exponent and abs(int(exponent)) > 400) or len(text) > 400
+        if long or math.isinf(float(text)):
             raise TreeError("this number is too large, too small or too long for float64")
         return self.leaf("constant", Fraction(float(text)), span)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pellucid._checks import DataError, UsageError
 from pellucid.cli.arguments import Parser, add_output_options, errors_in_flags, integer
-from pellucid.cli.output import make_table, print_json, print_lines, print_note
+from pellucid.cli.output import Interruption, make_table, print_json, print_lines, print_note
 
 if TYPE_CHECKING:
     from pellucid.approximation.box import Box
@@ -28,7 +28,8 @@ def build_parser() -> Parser:
         "approximate",
         "Write down a sigmoid network that is within a tolerance of a function at every point of\n"
         "a box: weights by theorem, not by training, with a certificate that `pellucid verify`\n"
-        "confirms from the files alone, and a report that shows how the network works.",
+        "confirms from the files alone, and a report that shows how the network works.\n"
+        "Exits 0 if the tolerance is proved to hold everywhere, else 1.",
         [
             'pellucid approximate "sin(6*x)*cos(4*y)" --box 0 1 0 1 --tolerance 0.01',
             'pellucid approximate "abs(x)" --box -1 1 --tolerance 0.001 --scheme staircase',
@@ -40,9 +41,10 @@ def build_parser() -> Parser:
     parser.add_argument(
         "function",
         metavar="FUNCTION",
-        help="an expression in x, y, z, t with + - * / **, numbers, pi, e and sin cos tan exp log "
-        "sqrt abs min max tanh sigmoid erf where(x < 0, a, b); or a table of values on a regular "
-        "grid over the box, boundary included: a file .npy, .csv or .txt, first axis x",
+        help="an expression in x, y, z, t (or x1 to x4) with + - * / ** ^, numbers, pi, e and sin "
+        "cos tan asin acos atan sinh cosh tanh exp log log2 log10 sqrt abs sign sigmoid erf min "
+        "max hypot pow where(x < 0, a, b); or a table of values on a regular grid over the box, "
+        "boundary included, with --lipschitz: a file .npy, .csv or .txt, first axis x",
     )
     parser.add_argument(
         "--box",
@@ -74,7 +76,9 @@ def build_parser() -> Parser:
         "--max-neurons", type=integer, default=1_000_000, metavar="N", help="(1000000)"
     )
     budget.add_argument("--max-seconds", type=_constant, default=60.0, metavar="S", help="(60)")
-    parser.add_argument("--seed", type=integer, default=0, metavar="N", help="(0)")
+    parser.add_argument(
+        "--seed", type=integer, default=0, metavar="N", help="of the search for large errors (0)"
+    )
     parser.add_argument(
         "-o", "--out", metavar="DIR", help="folder for the files (runs/approximate-TIME)"
     )
@@ -89,23 +93,28 @@ def run(given: Sequence[str]) -> int:
     with errors_in_flags(parser):
         from pellucid.approximation.schemes import approximate
 
-        if values.out is not None and Path(values.out).is_dir():
-            from pellucid.runs.run_folder import refuse_occupied
-
-            refuse_occupied(Path(values.out))
+        if values.out is not None and Path(values.out).is_dir() and any(Path(values.out).iterdir()):
+            raise UsageError(
+                f"out must be a new or empty folder, got {values.out!r}, which is not empty. "
+                "Use another -o."
+            )
         target, box = _read_target(values)
         writer = _Writer(values)
-        result = approximate(
-            target,
-            box,
-            values.tolerance,
-            values.scheme,
-            max_neurons=values.max_neurons,
-            max_seconds=values.max_seconds,
-            seed=values.seed,
-            quiet=values.quiet,
-            on_improvement=writer.save,
-        )
+        try:
+            result = approximate(
+                target,
+                box,
+                values.tolerance,
+                values.scheme,
+                max_neurons=values.max_neurons,
+                max_seconds=values.max_seconds,
+                seed=values.seed,
+                quiet=values.quiet,
+                on_improvement=writer.save,
+            )
+        except (KeyboardInterrupt, Interruption) as stop:
+            code = stop.exit_code if isinstance(stop, Interruption) else 130
+            raise Interruption(f"interrupted. {writer.what_is_kept()}", code) from None
     files = writer.save(result)
     from pellucid.reports.approximation import write_report
 
@@ -119,12 +128,19 @@ def run(given: Sequence[str]) -> int:
     return 0 if result.met else 1
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _shorten(text: str) -> str:
     return text if len(text) <= _REMARK_LENGTH else f"{text[: _REMARK_LENGTH - 1]}…"
 
 
 def _why_not_met(result: Approximation) -> str:
+    from pellucid.approximation.certificate.certificate import round_up
+
     certificate = result.certificate
+    jumps = getattr(result.target, "continuous", True) is None
     if certificate.status == "heuristic":
         return (
             f"{result.target} may jump: next to a jump no continuous network is close to it. What "
@@ -133,8 +149,12 @@ def _why_not_met(result: Approximation) -> str:
         )
     return (
         f"the tolerance {result.tolerance:g} was not reached: the best certified bound is "
-        f"{certificate.bound:.3g}, and its network is kept. Raise --max-neurons or --max-seconds, "
-        "or the tolerance."
+        f"{round_up(certificate.bound):.4g}, and its network is kept. "
+        + (
+            "The function may jump: next to a jump nothing continuous is close to it."
+            if jumps
+            else "Raise --max-neurons or --max-seconds, or the tolerance."
+        )
     )
 
 
@@ -166,6 +186,16 @@ class _Writer:
                 result.save_candidates(self._run.path)
         return {"run": self._run.path, **self._files}
 
+    def what_is_kept(self) -> str:
+        """Say where the best network so far is, if there is one."""
+        if not self._files:
+            return "No network was certified yet, so nothing was written."
+        folder = self._run.path
+        return (
+            f"The best network so far and its certificate are in {folder}; "
+            f"`pellucid report {folder}` writes their report."
+        )
+
 
 def as_json(result: Approximation, files: dict[str, Path]) -> dict[str, Any]:
     """Return what ``--json`` prints."""
@@ -187,16 +217,18 @@ def as_json(result: Approximation, files: dict[str, Path]) -> dict[str, Any]:
 
 def describe(result: Approximation, files: dict[str, Path]) -> list[str]:
     """Return what the command prints for a person."""
-    rows = [["scheme", "neurons", "parameters", "certified bound", "seconds", "remark"]]
+    from pellucid.approximation.certificate.certificate import round_up
+
+    rows = [["tried", "neurons", "parameters", "certified bound", "seconds", "remark"]]
     for candidate in result.candidates:
         rows.append(
             [
-                candidate.scheme + (" *" if candidate.scheme == result.scheme else ""),
+                candidate.scheme,
                 "-" if candidate.hidden_neurons is None else f"{candidate.hidden_neurons:,}",
                 "-" if candidate.parameters is None else f"{candidate.parameters:,}",
-                "-" if candidate.bound is None else f"{candidate.bound:.4g}",
+                "-" if candidate.bound is None else f"{round_up(candidate.bound):.4g}",
                 f"{candidate.seconds:.1f}",
-                "" if candidate.scheme == result.scheme else _shorten(candidate.remark),
+                "kept" if candidate.scheme == result.scheme else _shorten(candidate.remark),
             ]
         )
     remark = next(c.remark for c in result.candidates if c.scheme == result.scheme)
@@ -207,7 +239,7 @@ def describe(result: Approximation, files: dict[str, Path]) -> list[str]:
         "",
         *make_table(rows),
         "",
-        f"network      {result.scheme}: {result.network.hidden_neurons:,} hidden neurons "
+        f"network      {result.scheme}: {_count(result.network.hidden_neurons, 'hidden neuron')} "
         f"({layers}), {result.network.parameters:,} parameters",
         f"             {remark}",
         f"certificate  {certificate.in_words()}",
@@ -259,7 +291,8 @@ def _read_table(path: Path) -> Any:
         return np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None)
     except (ValueError, OSError, EOFError) as error:
         raise DataError(
-            f"table must be numbers in a .npy file or in lines of text, got {str(path)!r}: {error}."
+            f"table must be numbers in a .npy file or in lines of text, got {str(path)!r}, which "
+            "cannot be read as such. Write it with numpy.save or numpy.savetxt."
         ) from error
 
 

@@ -51,7 +51,7 @@ def run(given: Sequence[str]) -> int:
                 "`pellucid approximate` wrote."
             )
     try:
-        result = verify(network, certificate)
+        result = verify(network, certificate, quiet=values.quiet)
     except DataError as error:  # there, but damaged or changed: the answer is no
         result = Verification(verified=False, bound=None, status=None, reason=str(error))
     if values.json:
@@ -66,4 +66,23 @@ def run(given: Sequence[str]) -> int:
         )
     else:
         print_lines([f"{'verified' if result.verified else 'NOT verified'}: {result.reason}"])
+        if result.verified:
+            print_lines(_what_holds(certificate))
     return 0 if result.verified else 1
+
+
+def _what_holds(path: Path) -> list[str]:
+    from pellucid.approximation.certificate import Certificate
+
+    certificate = Certificate.load(path)
+    target = certificate.target
+    lines = [
+        f"function  {target.get('text') or 'a ' + str(target.get('kind')).replace('_', ' ')}",
+        f"box       {certificate.box}",
+        f"claim     {certificate.in_words()}",
+    ]
+    if certificate.tolerance is not None and not certificate.met:
+        lines.append(
+            f"caution   the tolerance asked for was {certificate.tolerance:g}: not reached"
+        )
+    return lines

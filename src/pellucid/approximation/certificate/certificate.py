@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import hashlib
 import json
 import math
@@ -70,19 +71,19 @@ class Certificate:
             share = self.details.get("measure")
             rare = "an unknown part" if share is None else f"a share of {share:.2g}"
             return (
-                f"error up to {self.bound:.4g} at the sampled points, more on at most {rare} of "
-                f"the box with probability {1 - float(self.details.get('delta', 0)):.6g} (pac: "
+                f"error up to {round_up(self.bound):.4g} at the sampled points, more on at most "
+                f"{rare} of the box with probability {1 - float(self.details.get('delta', 0)):.6g} (pac: "
                 "nothing is known between the samples)"
             )
         if not math.isfinite(self.bound):
             return f"no bound of the error could be proved ({self.status})"
-        error = f"error at most {self.bound:.4g}"
+        error = f"error at most {round_up(self.bound):.4g}"
         if self.status == "conditional":
             return f"{error} everywhere on the box, if the given slopes hold (conditional)"
         if self.status == "heuristic":
             return (
-                f"{error} outside of a set of measure {self.excluded_measure:.2g} where the "
-                "function may jump (heuristic: no bound holds everywhere)"
+                f"{error} outside of a set of measure {round_up(self.excluded_measure, 2):.2g} "
+                "where the function may jump (heuristic: no bound holds everywhere)"
             )
         return f"{error} everywhere on the box, rounding included (proved, {self.method})"
 
@@ -168,6 +169,16 @@ class Certificate:
             DataError: No such file, not JSON, or not a certificate.
         """
         return cls.from_json(read_content(path))
+
+
+def round_up(value: float, digits: int = 4) -> float:
+    """Return ``value`` >= 0 with so many digits, rounded up: what a person reads still holds."""
+    if not math.isfinite(value) or value == 0:
+        return value
+    rounded = decimal.Decimal(f"{value:.{digits - 1}e}")
+    if float(rounded) < value:
+        rounded += decimal.Decimal(1).scaleb(rounded.adjusted() - digits + 1)
+    return float(rounded)
 
 
 def read_content(path: str | Path) -> Any:

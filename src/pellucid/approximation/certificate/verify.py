@@ -101,7 +101,8 @@ def verify(
             claimed = loaded.bound, loaded.status
             if content.get("seal") != seal(content):
                 raise _Rejected(
-                    "the certificate was changed after it was written: its seal does not fit"
+                    "the certificate was changed after it was written: its content does not fit "
+                    "the seal over it, so nothing in it was looked at further"
                 )
             certificate = loaded
         claimed = certificate.bound, certificate.status

@@ -318,7 +318,7 @@ def _complaint(expression: Expression, node: Node, arguments: list[float], place
     got = f", got {arguments[-1]:.6g}" if arguments else ""
     if node.operation == "divide" or (node.operation == "power" and _whole(node)):
         what = "divides by zero"
-        remedy = f"leave the point out, as in where(abs({inner}) > 1e-3, {whole}, 0)"
+        remedy = "approximate on both sides of it separately"
         if node.operation == "power":
             inner = shorten(expression.text_of(node.arguments[0]))
     elif node.operation == "log":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import decimal
 import math
 from dataclasses import dataclass
 from typing import Any
 
+from pellucid.approximation.certificate.certificate import round_up
 from pellucid.approximation.network import SigmoidNetwork
 from pellucid.reports.approximation.contents import ShownApproximation, text_of
 from pellucid.reports.study.wording import count_of, write_seconds
@@ -75,10 +75,7 @@ def write_bound(value: float | None, digits: int = 3) -> str:
         return "unbounded"
     if value == 0:
         return "0"
-    rounded = decimal.Decimal(f"{value:.{digits - 1}e}")
-    if float(rounded) < value:
-        rounded += decimal.Decimal(1).scaleb(rounded.adjusted() - digits + 1)
-    return write_value(float(rounded), digits)
+    return write_value(round_up(value, digits), digits)
 
 
 def write_value(value: float, digits: int = 4) -> str:
