@@ -58,6 +58,8 @@ class Structure:
 
 MOST_ALONG_ONE = 40
 """Where a structure with several directions needs more along one of them, it is given up."""
+NEAR = 1.3
+"""How far from its goal, in multiples of it, a fit with free knots is tried from all starts."""
 PROFILE = np.linspace(-1, 1, 401)
 
 
@@ -451,31 +453,38 @@ def _fit(
         if short[1] <= goal * 0.9 or budget.exhausted:
             break
     drafts.sort(key=lambda one: one[0])
+    others = drafts[1:]
     best = Found(drafts[0][1], samples.error(drafts[0][1], budget), "tied", structure)
+
+    def correct_further(draft: Draft, knots: str) -> tuple[float, Draft]:
+        nonlocal best
+        draft, error = correct(
+            draft, points, values, knots=knots, goal=goal * 0.9, iterations=90, budget=budget
+        )
+        if error <= 1.03 * goal:
+            draft, error = exchange(draft, samples, knots=knots, goal=goal, budget=budget)
+        else:
+            error = samples.error(draft, budget)
+        if error < best.error:
+            best = Found(draft, error, knots, structure)
+        return error, draft
+
     ruled: list[tuple[float, Draft]] = []
-    for knots in ("tied", "free") if free else ("tied",):
-        for error, draft in drafts[:3] if knots == "tied" else drafts[:2]:
-            if best.error <= goal or budget.exhausted:
-                return best
-            draft, error = correct(
-                draft,
-                points,
-                values,
-                knots=knots,
-                goal=goal * 0.9,
-                iterations=90,
-                budget=budget,
-            )
-            if error <= 1.03 * goal:
-                draft, error = exchange(draft, samples, knots=knots, goal=goal, budget=budget)
-            else:
-                error = samples.error(draft, budget)
-            if knots == "tied":
-                ruled.append((error, draft))
-            if error < best.error:
-                best = Found(draft, error, knots, structure)
-        if knots == "tied" and best.error > 30 * goal:
-            break
-        # Knots leave their rule from where it led, and from the most promising start.
-        drafts = [min(ruled, key=lambda one: one[0]), drafts[0]] if ruled else drafts
+    for _, draft in drafts[:3]:
+        if best.error <= goal or budget.exhausted:
+            return best
+        ruled.append(correct_further(draft, "tied"))
+    if best.error > 30 * goal or not free:
+        return best
+    ruled.sort(key=lambda one: one[0])
+    # Knots leave their rule from where it led, and from the most promising start.
+    for _, draft in (ruled[0], drafts[0]):
+        if best.error <= goal or budget.exhausted:
+            return best
+        correct_further(draft, "free")
+    # Where they end depends on the start: near the goal the others get their turn.
+    for _, draft in (*ruled[1:], *others):
+        if not goal < best.error <= NEAR * goal or budget.exhausted:
+            return best
+        correct_further(draft, "free")
     return best
