@@ -19,6 +19,7 @@ from pellucid._checks import UsageError
 from ..box import Box
 from . import NotApplicable
 from .minimax import Draft, correct
+from .work_budget import WorkBudget
 
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], Floats]
@@ -62,8 +63,11 @@ class Samples:
         shape = tuple(len(axis) for axis in self.axes)
         return self.values[: math.prod(shape)].reshape(shape)
 
-    def error(self, draft: Draft) -> float:
+    def error(self, draft: Draft, budget: WorkBudget | None = None) -> float:
         """Return the largest scaled error seen on the check and the fitting points."""
+        if budget is not None:
+            seen = len(self.check_points) + len(self.points)
+            budget.charge_evaluation(points=seen, neurons=draft.neurons)
         checked = float(np.abs(draft(self.check_points) - self.check_values).max())
         return max(checked, float(np.abs(draft(self.points) - self.values).max()))
 
@@ -174,7 +178,7 @@ def exchange(
     goal: float,
     rounds: int = 4,
     added: int = 48,
-    deadline: float = math.inf,
+    budget: WorkBudget | None = None,
 ) -> tuple[Draft, float]:
     """Alternate between correcting a draft and adding the points where it is worst.
 
@@ -185,14 +189,14 @@ def exchange(
         goal: Scaled error to reach on all points.
         rounds: Corrections at most.
         added: Points added a round: the worst, no two of them close together.
-        deadline: ``time.monotonic()`` at which to stop.
+        budget: Work to charge; stops when it is exhausted. ``None``: no limit.
 
     Returns:
         The best draft met and its largest scaled error on all points.
 
     Source: Remez 1934; the multiple exchange of Cheney, "Introduction to approximation theory".
     """
-    best, best_error = draft, samples.error(draft)
+    best, best_error = draft, samples.error(draft, budget)
     for _ in range(rounds):
         if best_error <= goal:
             break
@@ -217,9 +221,9 @@ def exchange(
             goal=0.9 * goal,
             settle=5,
             iterations=60,
-            deadline=deadline,
+            budget=budget,
         )
-        error = samples.error(draft)
+        error = samples.error(draft, budget)
         if error < best_error:
             best, best_error = draft, error
         if fitted > goal:

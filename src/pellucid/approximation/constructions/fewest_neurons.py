@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -28,10 +27,13 @@ from .sigmoid_basis import (
     monotone_pieces,
     uniform_knots,
 )
+from .work_budget import WorkBudget
 
 Floats = NDArray[np.float64]
 MARGIN = 0.9
 """Share of the tolerance that the fit may use; the certificate has the rest to be quick."""
+MET = 0.97
+"""Largest share of the tolerance at which a network counts as found: the certificate needs room."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,8 @@ class Structure:
 
 MOST_ALONG_ONE = 40
 """Where a structure with several directions needs more along one of them, it is given up."""
+NEAR = 1.3
+"""How far from its goal, in multiples of it, a fit with free knots is tried from all starts."""
 PROFILE = np.linspace(-1, 1, 401)
 
 
@@ -74,7 +78,7 @@ def search(
     samples: Samples,
     *,
     fewer_than: int,
-    deadline: float,
+    budget: WorkBudget,
     free: bool = True,
 ) -> Found | None:
     """Find the fewest first-layer sigmoids with which a structure meets the tolerance.
@@ -83,7 +87,7 @@ def search(
         structure: What to compute.
         samples: Target on points; may gain points.
         fewer_than: Give up at this many hidden neurons.
-        deadline: ``time.monotonic()`` at which to stop.
+        budget: Work to charge; the search ends when it is exhausted.
         free: Whether knots may leave their rule where that saves sigmoids.
 
     Returns:
@@ -96,17 +100,17 @@ def search(
 
     def attempt(counts: tuple[int, ...]) -> Found:
         if counts not in attempts:
-            attempts[counts] = _fit(structure, samples, counts, goal, deadline, free)
+            attempts[counts] = _fit(structure, samples, counts, goal, budget, free)
         return attempts[counts]
 
-    counts = guess_counts(structure, samples, room)
+    counts = guess_counts(structure, samples, room, budget)
     if len(counts) > 1 and max(counts) >= MOST_ALONG_ONE:
         return None
-    if sum(counts) > room or time.monotonic() > deadline:
+    if sum(counts) > room or budget.exhausted:
         return None
     found = attempt(counts)
     errors = [found.error]
-    while found.error > goal and sum(counts) < room and time.monotonic() < deadline:
+    while found.error > goal and sum(counts) < room and not budget.exhausted:
         # A large shortfall asks for several at once; the way back is tried below.
         jump = 1 + int(0.12 * sum(counts) * (found.error > 4 * goal))
         options = [
@@ -127,10 +131,10 @@ def search(
         if len(errors) > 4 and errors[-1] > max(3 * goal, 0.6 * errors[-5]):
             break
     step = max(1, max(counts) // 4) if found.error <= goal else 0
-    while step and time.monotonic() < deadline:
+    while step and not budget.exhausted:
         for axis in np.argsort([-count for count in counts]):
             smaller = tuple(count - step * (k == axis) for k, count in enumerate(counts))
-            if min(smaller) < 1 or time.monotonic() > deadline:
+            if min(smaller) < 1 or budget.exhausted:
                 continue
             if attempt(smaller).error <= goal:
                 counts = tuple(int(count) for count in smaller)
@@ -149,7 +153,8 @@ def search_sum(
     samples: Samples,
     *,
     fewer_than: int,
-    deadline: float,
+    budget: WorkBudget,
+    free: bool = True,
 ) -> Found | None:
     """Find the fewest sigmoids for a sum of functions of one direction each.
 
@@ -163,7 +168,8 @@ def search_sum(
         parts: The summand of each direction, (n, 1) in [-1, 1] to (n,), up to constants, scaled.
         samples: The target.
         fewer_than: Give up at this many hidden neurons.
-        deadline: ``time.monotonic()`` at which to stop.
+        budget: Work to charge; the search ends when it is exhausted.
+        free: Whether knots may leave their rule where that saves sigmoids.
     """
     kinds = len(parts)
     goal = MARGIN * samples.tolerance
@@ -172,20 +178,20 @@ def search_sum(
     for axis, function in enumerate(parts):
         line = sample(function, Box((-1.0,), (1.0,)), tolerance=samples.tolerance)
         own = Structure("one summand", np.eye(1), profiles=(line(PROFILE[:, None]),))
-        share = deadline - (deadline - time.monotonic()) * (1 - 0.8 / (kinds - axis))
+        share = budget.share(0.8 / (kinds - axis))
         table: dict[int, Found] = {}
         # Below the guess as well: a coarse summand leaves more of the tolerance to the others.
-        count = max(1, guess_counts(own, line, fewer_than)[0] - 1)
-        while count < fewer_than and time.monotonic() < share:
+        count = max(1, guess_counts(own, line, fewer_than, share)[0] - 1)
+        while count < fewer_than and not share.exhausted:
             wanted = goal / line.scale if kinds == 1 else 0.12 * goal / line.scale
-            table[count] = _fit(own, line, (count,), wanted, share, True)
+            table[count] = _fit(own, line, (count,), wanted, share, free)
             error = table[count].error * line.scale
             if error < (goal if kinds == 1 else goal / (2 * kinds)):
                 break
             count += 1 + int(0.12 * count * (error > 4 * goal))
-        while kinds == 1 and min(table, default=1) > 1 and time.monotonic() < share:
+        while kinds == 1 and min(table, default=1) > 1 and not share.exhausted:
             count = min(table) - 1
-            table[count] = _fit(own, line, (count,), goal / line.scale, share, True)
+            table[count] = _fit(own, line, (count,), goal / line.scale, share, free)
             if table[count].error * line.scale > goal:
                 break
         if not table:
@@ -208,30 +214,31 @@ def search_sum(
     independent = bool(np.all(np.count_nonzero(structure.directions, axis=1) == 1))
     near = (1.1 if independent else 6.0) * goal
     smaller = [one for one in choices if one[0] < found.draft.neurons and one[1] <= near]
+    knots = "free" if free else "tied"
     for count, _, counts in sorted(smaller)[:6]:
-        if time.monotonic() > deadline or (found.error <= goal and count >= found.draft.neurons):
+        if budget.exhausted or (found.error <= goal and count >= found.draft.neurons):
             break
         start = _merged(structure, samples, tables, lines, counts).draft
         draft, error = correct(
             start,
             samples.points,
             samples.values,
-            knots="free",
+            knots=knots,
             goal=0.9 * goal,
-            deadline=deadline,
+            budget=budget,
         )
         if error <= 1.03 * goal:
-            draft, error = exchange(draft, samples, knots="free", goal=goal, deadline=deadline)
+            draft, error = exchange(draft, samples, knots=knots, goal=goal, budget=budget)
             if error <= goal:
-                found = Found(draft, error, "free", structure)
+                found = Found(draft, error, knots, structure)
     # Directions at an angle share the work: fewer may do together than each by itself.
-    while not independent and found.error <= goal and time.monotonic() < deadline:
+    while not independent and found.error <= goal and not budget.exhausted:
         counts = tuple(int(n) for n in np.bincount(found.draft.along, minlength=kinds))
         options = [tuple(n - 1 for n in counts)]
         options += [tuple(n - (k == axis) for k, n in enumerate(counts)) for axis in range(kinds)]
         for option in options:
-            if min(option) >= 1 and time.monotonic() < deadline:
-                trial = _fit(structure, samples, option, goal, deadline, True)
+            if min(option) >= 1 and not budget.exhausted:
+                trial = _fit(structure, samples, option, goal, budget, free)
                 if trial.error <= goal:
                     found = trial
                     break
@@ -272,7 +279,9 @@ def _scaled(weights: Floats, line: Samples) -> Floats:
     return np.multiply(weights, line.scale, dtype=np.float64)
 
 
-def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int, ...]:
+def guess_counts(
+    structure: Structure, samples: Samples, room: int, budget: WorkBudget
+) -> tuple[int, ...]:
     """Guess counts from linear fits alone: the fewest along one direction, the others plentiful."""
     kinds = len(structure.directions)
     size = math.prod(len(axis) for axis in samples.axes)
@@ -294,7 +303,10 @@ def guess_counts(structure: Structure, samples: Samples, room: int) -> tuple[int
                 own = dictionary(
                     along[k], *uniform_knots(count, sharpness=sharpness, overhang=overhang)
                 )
-                best = min(best, _shortfall(structure, np.hstack([*others, own]), values, keep))
+                basis = np.hstack([*others, own])
+                for _ in structure.units or (None,):
+                    budget.charge_solve(points=len(basis), unknowns=basis.shape[1])
+                best = min(best, _shortfall(structure, basis, values, keep))
             # With one direction every attempt is cheap: better to start low.
             if best < (100 if kinds == 1 else 12) * samples.tolerance:
                 break
@@ -418,13 +430,15 @@ def _fit(
     samples: Samples,
     counts: tuple[int, ...],
     goal: float,
-    deadline: float,
+    budget: WorkBudget,
     free: bool,
 ) -> Found:
     """Fit with given counts: a few starts by rule, the promising ones corrected further."""
     points, values = samples.points, samples.values
     drafts = []
     for layers in _starts(structure, counts, samples.tolerance):
+        for _ in structure.units or (None,):
+            budget.charge_solve(points=len(points), unknowns=sum(counts))
         draft = write_down(structure, samples, layers)
         short = correct(
             draft,
@@ -433,36 +447,44 @@ def _fit(
             iterations=8 if structure.units else 3,
             settle=99,
             goal=goal * 0.9,
+            budget=budget,
         )
         drafts.append((short[1], short[0]))
-        if short[1] <= goal * 0.9 or time.monotonic() > deadline:
+        if short[1] <= goal * 0.9 or budget.exhausted:
             break
     drafts.sort(key=lambda one: one[0])
-    best = Found(drafts[0][1], samples.error(drafts[0][1]), "tied", structure)
+    others = drafts[1:]
+    best = Found(drafts[0][1], samples.error(drafts[0][1], budget), "tied", structure)
+
+    def correct_further(draft: Draft, knots: str) -> tuple[float, Draft]:
+        nonlocal best
+        draft, error = correct(
+            draft, points, values, knots=knots, goal=goal * 0.9, iterations=90, budget=budget
+        )
+        if error <= 1.03 * goal:
+            draft, error = exchange(draft, samples, knots=knots, goal=goal, budget=budget)
+        else:
+            error = samples.error(draft, budget)
+        if error < best.error:
+            best = Found(draft, error, knots, structure)
+        return error, draft
+
     ruled: list[tuple[float, Draft]] = []
-    for knots in ("tied", "free") if free else ("tied",):
-        for error, draft in drafts[:3] if knots == "tied" else drafts[:2]:
-            if best.error <= goal or time.monotonic() > deadline:
-                return best
-            draft, error = correct(
-                draft,
-                points,
-                values,
-                knots=knots,
-                goal=goal * 0.9,
-                iterations=90,
-                deadline=deadline,
-            )
-            if error <= 1.03 * goal:
-                draft, error = exchange(draft, samples, knots=knots, goal=goal, deadline=deadline)
-            else:
-                error = samples.error(draft)
-            if knots == "tied":
-                ruled.append((error, draft))
-            if error < best.error:
-                best = Found(draft, error, knots, structure)
-        if knots == "tied" and best.error > 30 * goal:
-            break
-        # Knots leave their rule from where it led, and from the most promising start.
-        drafts = [min(ruled, key=lambda one: one[0]), drafts[0]] if ruled else drafts
+    for _, draft in drafts[:3]:
+        if best.error <= goal or budget.exhausted:
+            return best
+        ruled.append(correct_further(draft, "tied"))
+    if best.error > 30 * goal or not free:
+        return best
+    ruled.sort(key=lambda one: one[0])
+    # Knots leave their rule from where it led, and from the most promising start.
+    for _, draft in (ruled[0], drafts[0]):
+        if best.error <= goal or budget.exhausted:
+            return best
+        correct_further(draft, "free")
+    # Where they end depends on the start: near the goal the others get their turn.
+    for _, draft in (*ruled[1:], *others):
+        if not goal < best.error <= NEAR * goal or budget.exhausted:
+            return best
+        correct_further(draft, "free")
     return best

@@ -8,7 +8,6 @@ least-squares problem, as are the linear programs of Osborne and Watson whose li
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +17,7 @@ from scipy.special import expit
 
 from ..box import Box
 from ..network import NeuronGroup, SigmoidLayer, SigmoidNetwork, variable_names
+from .work_budget import WorkBudget
 
 Floats = NDArray[np.float64]
 (posv,) = scipy.linalg.get_lapack_funcs(("posv",), dtype=np.float64)
@@ -117,7 +117,7 @@ def correct(
     goal: float = 0.0,
     iterations: int = 100,
     settle: int = 25,
-    deadline: float = math.inf,
+    budget: WorkBudget | None = None,
 ) -> tuple[Draft, float]:
     """Lower the largest error on points, keeping the rule of the first layer.
 
@@ -131,7 +131,7 @@ def correct(
         goal: Stop at this largest error.
         iterations: Gauss-Newton steps at most.
         settle: Steps with equal weights before Lawson's weights set in.
-        deadline: ``time.monotonic()`` at which to stop.
+        budget: Work to charge; stops when it is exhausted. ``None``: no limit.
 
     Returns:
         The best draft met and its largest error on the points.
@@ -142,8 +142,9 @@ def correct(
     """
     if draft.weight is None:
         return project(
-            draft, points, values, knots=knots, goal=goal, iterations=iterations, deadline=deadline
+            draft, points, values, knots=knots, goal=goal, iterations=iterations, budget=budget
         )
+    budget = WorkBudget() if budget is None else budget
     coordinates = (points @ draft.directions.T)[:, draft.along]
     emphasis = np.ones(len(values))
     damping, stalled, recent = 1e-2, 0, []
@@ -158,7 +159,7 @@ def correct(
             stalled += 1
         if error < best_error:
             best, best_error = draft, error
-        if best_error <= goal or time.monotonic() > deadline or not math.isfinite(error):
+        if best_error <= goal or not math.isfinite(error) or budget.exhausted:
             break
         if step >= settle:
             emphasis = emphasis * (np.abs(residual) / error + 0.02) ** 0.6
@@ -168,11 +169,13 @@ def correct(
             if stalled > 20 or (slow and best_error > 2 * goal):
                 break
         columns, take = _jacobian(draft, coordinates, forward, knots)
+        budget.charge_solve(points=len(values), unknowns=columns.shape[1])
         root = np.sqrt(emphasis)
         system, right = columns * root[:, None], residual * root
         before = float(right @ right)
         solve = _damped_solver(system, right)
         for _ in range(8):
+            budget.charge_evaluation(points=len(values), neurons=draft.neurons)
             trial = take(solve(damping))
             trial_forward = trial.forward(coordinates)
             change = trial_forward[2] - values
@@ -197,7 +200,7 @@ def project(
     goal: float = 0.0,
     iterations: int = 60,
     settle: int = 10,
-    deadline: float = math.inf,
+    budget: WorkBudget | None = None,
 ) -> tuple[Draft, float]:
     """Lower the largest error of a draft with one hidden layer, by variable projection.
 
@@ -213,7 +216,7 @@ def project(
         goal: Stop at this largest error.
         iterations: Steps at most.
         settle: Steps before Lawson's weights set in.
-        deadline: ``time.monotonic()`` at which to stop.
+        budget: Work to charge; stops when it is exhausted. ``None``: no limit.
 
     Returns:
         The best draft met and its largest error on the points.
@@ -222,9 +225,11 @@ def project(
     """
     coordinates = (points @ draft.directions.T)[:, draft.along]
     emphasis = np.full(len(values), 1.0)
+    budget = WorkBudget() if budget is None else budget
     rank = min(1e-6, max(1e-12, 1e-3 * goal))
     damping, stalled, recent = 1e-2, 0, []
     best, best_error = draft, math.inf
+    budget.charge_solve(points=len(values), unknowns=draft.neurons)
     draft, basis, residual = _outer_fit(draft, coordinates, values, emphasis, rank)
     for step in range(iterations):
         error = float(np.abs(residual).max())
@@ -233,11 +238,12 @@ def project(
             best, best_error = draft, error
         recent.append(best_error)
         slow = len(recent) > 20 and recent[-1] > 0.85 * recent[-15] and best_error > 2 * goal
-        if best_error <= goal or time.monotonic() > deadline or stalled > 15 or slow:
+        if best_error <= goal or stalled > 15 or slow or budget.exhausted:
             break
         if step >= settle:
             emphasis = emphasis * (np.abs(residual) / error + 0.01) ** 0.7
             emphasis /= emphasis.mean()
+            budget.charge_solve(points=len(values), unknowns=draft.neurons)
             draft, basis, residual = _outer_fit(draft, coordinates, values, emphasis, rank)
         if knots == "fixed":
             settle = 0
@@ -251,7 +257,10 @@ def project(
         size = np.linalg.norm(moving, axis=0) + 1e-300
         orthogonal, triangle = np.linalg.qr(moving / size)
         padded = np.concatenate([-(orthogonal.T @ right), np.zeros(len(size))])
+        budget.charge_solve(points=len(values), unknowns=len(size))
         for _ in range(7):
+            budget.charge_solve(points=2 * len(size), unknowns=len(size))
+            budget.charge_solve(points=len(values), unknowns=draft.neurons)
             system = np.vstack([triangle, math.sqrt(damping) * np.eye(len(size))])
             part = np.linalg.lstsq(system, padded, rcond=None)[0] / size
             trial = take(np.concatenate([np.zeros(1 + len(draft.output)), part]))

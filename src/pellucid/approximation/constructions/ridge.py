@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,17 @@ from numpy.typing import NDArray
 from ..box import Box
 from . import Construction, NotApplicable
 from .exchange import Function, Samples, sample
-from .fewest_neurons import PROFILE, Found, Structure, search_sum
+from .fewest_neurons import MET, PROFILE, Found, Structure, search_sum
 from .sigmoid_basis import fit_damped
-from .spectral import DEFAULT_NEURONS, DEFAULT_SECONDS, constant_network, finish
+from .spectral import (
+    DEFAULT_NEURONS,
+    DEFAULT_SECONDS,
+    DEFAULT_WORK,
+    constant_network,
+    finish,
+    out_of_budget,
+)
+from .work_budget import WorkBudget
 
 Floats = NDArray[np.float64]
 SIMPLE_DIRECTIONS = (
@@ -35,7 +42,9 @@ def ridge(
     *,
     tolerance: float,
     max_neurons: int = DEFAULT_NEURONS,
+    max_work: float = DEFAULT_WORK,
     max_seconds: float = DEFAULT_SECONDS,
+    free: bool = True,
 ) -> Construction:
     """Approximate ``g_1(a_1·x) + ... + g_K(a_K·x)`` with one hidden layer.
 
@@ -48,7 +57,12 @@ def ridge(
         box: Two or more variables (one also works).
         tolerance: Sup error that is asked for.
         max_neurons: Most hidden neurons.
-        max_seconds: Time for the search.
+        max_work: Work for the search, in units of about one second on one thread; counted, not
+            timed, so that the same input gives the same network.
+        max_seconds: Hard stop by the clock; where it strikes, the result depends on the machine,
+            ``details["stopped_by_clock"]`` is True and the remark says so.
+        free: Whether knots may leave their rule where that saves sigmoids. False: they stay where
+            the rule puts them, with the three fitted numbers for each direction.
 
     Returns:
         The smallest network found.
@@ -56,7 +70,7 @@ def ridge(
     Raises:
         NotApplicable: No directions were found that explain the target.
     """
-    deadline = time.monotonic() + max_seconds
+    budget = WorkBudget(max_work, max_seconds=max_seconds)
     samples = sample(target, box, tolerance=tolerance)
     flat = constant_network(samples, "ridge")
     if flat is not None:
@@ -64,19 +78,22 @@ def ridge(
     best: Found | None = None
     for structure, parts in ridge_structures(samples):
         limit = max_neurons + 1 if best is None else min(max_neurons + 1, best.draft.neurons)
-        found = search_sum(structure, parts, samples, fewer_than=limit, deadline=deadline)
+        found = search_sum(structure, parts, samples, fewer_than=limit, budget=budget, free=free)
         if found is not None and (best is None or better(found, best, samples.tolerance)):
             best = found
+    if best is None and budget.exhausted:
+        raise NotApplicable(out_of_budget(budget))
     if best is None or best.error > 50 * samples.tolerance:
         raise NotApplicable("no few directions were found along which the target varies")
-    return finish(best, samples, "ridge")
+    return finish(best, samples, "ridge", budget)
 
 
 def better(found: Found, best: Found, tolerance: float) -> bool:
     """Say whether a found network beats the best so far: within the tolerance, then smaller."""
-    if (found.error <= tolerance) != (best.error <= tolerance):
-        return found.error <= tolerance
-    if found.error <= tolerance:
+    enough = MET * tolerance
+    if (found.error <= enough) != (best.error <= enough):
+        return found.error <= enough
+    if found.error <= enough:
         return (found.draft.neurons, found.error) < (best.draft.neurons, best.error)
     return found.error < best.error
 

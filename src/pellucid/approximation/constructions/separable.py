@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from ..box import Box
 from . import Construction, NotApplicable
 from .exchange import Function, Samples, sample, unscale
-from .fewest_neurons import PROFILE, Found, Structure, search
+from .fewest_neurons import MET, PROFILE, Found, Structure, search
 from .low_rank import (
     MOST_TERMS,
     best_rank_one,
@@ -25,9 +24,17 @@ from .low_rank import (
 from .products import Unit, exponential_unit, hyperbolic_units
 from .ridge import better
 from .sigmoid_basis import dictionary, fit_damped, uniform_knots
-from .spectral import DEFAULT_NEURONS, DEFAULT_SECONDS, constant_network, finish
+from .spectral import (
+    DEFAULT_NEURONS,
+    DEFAULT_SECONDS,
+    DEFAULT_WORK,
+    constant_network,
+    finish,
+    out_of_budget,
+)
 from .summands import Summand, summands
 from .superposition import superposition
+from .work_budget import WorkBudget
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +45,9 @@ def separable(
     *,
     tolerance: float,
     max_neurons: int = DEFAULT_NEURONS,
+    max_work: float = DEFAULT_WORK,
     max_seconds: float = DEFAULT_SECONDS,
+    free: bool = True,
 ) -> Construction:
     """Approximate ``sum_r u_r(x) v_r(y) ...`` by sigmoids of sums of functions of single variables.
 
@@ -55,7 +64,12 @@ def separable(
         box: Two or more variables.
         tolerance: Sup error that is asked for.
         max_neurons: Most hidden neurons.
-        max_seconds: Time for the search.
+        max_work: Work for the search, in units of about one second on one thread; counted, not
+            timed, so that the same input gives the same network.
+        max_seconds: Hard stop by the clock; where it strikes, the result depends on the machine,
+            ``details["stopped_by_clock"]`` is True and the remark says so.
+        free: Whether knots may leave their rule where that saves sigmoids. False: they stay where
+            the rule puts them, with the three fitted numbers for each direction.
 
     Returns:
         The smallest network found within the tolerance; the best found where none is, with the
@@ -66,46 +80,53 @@ def separable(
     """
     if box.dimension == 1:
         raise NotApplicable("the separable scheme needs two or more variables")
-    deadline = time.monotonic() + max_seconds
+    budget = WorkBudget(max_work, max_seconds=max_seconds)
     samples = sample(target, box, tolerance=tolerance)
     flat = constant_network(samples, "separable")
     if flat is not None:
         return flat
     best: Found | None = None
-    structures = separable_structures(samples, summands(target))
+    structures = separable_structures(samples, budget, summands(target))
     for number, structure in enumerate(structures):
         limit = max_neurons + 1
-        if best is not None and best.error <= samples.tolerance:
+        if best is not None and best.error <= MET * samples.tolerance:
             limit = min(limit, best.draft.neurons)
         if len(structure.units) + 2 >= limit:
             continue
-        now = time.monotonic()
         # Later structures have more second-layer neurons and rarely win: half of what is left each.
-        share = now + (deadline - now) * (0.6 if number + 1 < len(structures) else 1.0)
-        found = search(structure, samples, fewer_than=limit, deadline=share)
+        share = budget.share(0.6 if number + 1 < len(structures) else 1.0)
+        found = search(structure, samples, fewer_than=limit, budget=share, free=free)
         if found is not None and (best is None or better(found, best, samples.tolerance)):
             best = found
+    if best is None and budget.exhausted:
+        raise NotApplicable(out_of_budget(budget))
     if best is None:
         raise NotApplicable("no sum of few products comes close to the target")
-    return finish(best, samples, "separable")
+    return finish(best, samples, "separable", budget)
 
 
-def separable_structures(samples: Samples, terms: list[Summand] | None = None) -> list[Structure]:
+def separable_structures(
+    samples: Samples, budget: WorkBudget, terms: list[Summand] | None = None
+) -> list[Structure]:
     """Return the structures to try, those with the fewest second-layer neurons first.
 
     Args:
         samples: The target.
+        budget: Work to charge where a structure needs a search of its own.
         terms: The summands of its formula in the user's units, where there is one.
     """
     found: list[Structure | None] = []
     for frame in frames(samples.box.dimension):
         found.append(log_additive(samples, frame))
-        found.append(superposition(samples, frame))
+        found.append(superposition(samples, frame, budget))
     if terms is not None:
         found.append(formula_products(samples, terms))
     found += [shifted_products(samples), hyperbolic_products(samples)]
-    structures = [one for one in found if one is not None]
-    structures.sort(key=lambda one: len(one.units))
+    structures: list[Structure] = []
+    for one in sorted((one for one in found if one is not None), key=lambda one: len(one.units)):
+        # The formula and the values often lead to the same: no work for it twice.
+        if not any(_same(one, other) for other in structures):
+            structures.append(one)
     return [
         one if one.profiles else replace(one, profiles=line_profiles(samples, one.directions))
         for one in structures
@@ -267,6 +288,17 @@ def direction_of(samples: Samples, factor: Function) -> Floats | None:
     direction = np.where(np.abs(direction) < 1e-4, 0.0, direction)
     direction = direction / np.abs(direction).sum()
     return direction * np.sign(direction[np.argmax(np.abs(direction))])
+
+
+def _same(one: Structure, other: Structure) -> bool:
+    """Say whether two structures start the search from the same network."""
+    if len(one.units) != len(other.units) or one.directions.shape != other.directions.shape:
+        return False
+    pairs = zip(one.units, other.units, strict=True)
+    return np.allclose(one.directions, other.directions, atol=1e-9) and all(
+        np.allclose(a.wanted, b.wanted, atol=1e-6) and np.isclose(a.output, b.output, rtol=1e-6)
+        for a, b in pairs
+    )
 
 
 def _parallel(one: Floats, other: Floats) -> bool:

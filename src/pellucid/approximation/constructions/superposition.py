@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,11 +10,14 @@ from .exchange import Samples, sample
 from .fewest_neurons import PROFILE, Structure, search
 from .products import Unit
 from .ridge import gradients
+from .work_budget import WorkBudget
 
 Floats = NDArray[np.float64]
 
 
-def superposition(samples: Samples, frame: tuple[str, Floats]) -> Structure | None:
+def superposition(
+    samples: Samples, frame: tuple[str, Floats], budget: WorkBudget
+) -> Structure | None:
     """Return a dictionary over ``z = A(x) + B(y) + ...`` where the target is a function g of z.
 
     With ``a = A'`` and ``b = B'`` it holds that ``f_x b(y) - f_y a(x) = 0``, a homogeneous linear
@@ -75,7 +76,7 @@ def superposition(samples: Samples, frame: tuple[str, Floats]) -> Structure | No
         Structure("outer function", np.eye(1), profiles=(outer(PROFILE[:, None]),)),
         outer,
         fewer_than=30,
-        deadline=time.monotonic() + 0.5,
+        budget=budget.share(0.06),
     )
     if found is None or found.error > 0.2:
         return None
