@@ -32,10 +32,14 @@ POINTS = 1_000_000
 SIDE = 1000
 
 
-def network_of(side: int, sharpness: float) -> tuple[np.ndarray, SigmoidNetwork]:
+def network_of(
+    side: int, sharpness: float, *, uneven: bool = False
+) -> tuple[np.ndarray, SigmoidNetwork]:
     middle = (np.arange(side) + 0.5) / side
     values = 1 + 0.5 * np.sin(2 * np.pi * middle)[:, None] * np.cos(2 * np.pi * middle)
     edges = [np.linspace(0, 1, side + 1)[1:-1]] * 2
+    if uneven:
+        edges = list(np.sort(np.random.default_rng(3).random((2, side - 1))))
     return values, build_grid(edges, values, [sharpness * side] * 2, gate=AndGate.of(2))
 
 
@@ -61,11 +65,14 @@ def in_turn(rounds: int) -> tuple[dict[str, float], dict[str, float]]:
     single = values.astype(np.float32)
     fast = localize(network, precision="float32")
     exact = localize(network)
-    softer = localize(network_of(SIDE, 1024.0)[1], precision="float32")
+    soft = network_of(SIDE, 1024.0)[1]
+    softer, exact_softer = localize(soft, precision="float32"), localize(soft)
+    uneven = localize(network_of(SIDE, STEEPNESS_TIMES_SIDE, uneven=True)[1])
     points = np.random.default_rng(0).random((POINTS, 2), dtype=np.float32)
     table = torch.from_numpy(single)[None, None]
     places = (torch.from_numpy(points) * 2 - 1).view(1, 1, POINTS, 2)
     scaled = np.ascontiguousarray((points * (SIDE - 1)).T)
+    double, scaled_double = points.astype(np.float64), scaled.astype(np.float64)
     axes = (np.arange(SIDE) + 0.5) / SIDE
     regular = RegularGridInterpolator(
         (axes, axes), single, method="linear", bounds_error=False, fill_value=None
@@ -77,25 +84,28 @@ def in_turn(rounds: int) -> tuple[dict[str, float], dict[str, float]]:
     def mapped() -> object:
         return map_coordinates(single, scaled, order=1, mode="nearest")
 
+    def mapped_double() -> object:
+        return map_coordinates(values, scaled_double, order=1, mode="nearest")
+
     def mapped_with_scaling() -> object:
         return map_coordinates(single, (points * (SIDE - 1)).T, order=1, mode="nearest")
 
     contestants = {
         "network, local, float32": lambda: fast(points),
-        "the same, steepness 1024 over a cell": lambda: softer(points),
+        "network, local, float32, steepness 1024 over a cell": lambda: softer(points),
+        "network, local, float64": lambda: exact(double),
+        "network, local, float64, steepness 1024 over a cell": lambda: exact_softer(double),
+        "network, local, float64, random edges": lambda: uneven(double),
         "torch `grid_sample`, float32": plain,
         "scipy `map_coordinates`, order 1, coordinates scaled before": mapped,
         "scipy `map_coordinates`, order 1, scaling counted": mapped_with_scaling,
+        "scipy `map_coordinates`, order 1, float64, scaled before": mapped_double,
         "scipy `RegularGridInterpolator`": lambda: regular(points),
     }
     with torch.inference_mode():
         times = in_turn_twice(contestants, rounds)
-    some = points[:50_000]
-    started = time.perf_counter()
-    reference = exact(some.astype(np.float64))
-    times["network, local, float64"] = 1e3 * (time.perf_counter() - started) * POINTS / len(some)
     errors = {
-        "float32 against float64": float(np.max(np.abs(fast(some) - reference))),
+        "float32 against float64": float(np.max(np.abs(fast(points) - exact(double)))),
         "bytes": fast.nbytes,
     }
     return times, errors
@@ -131,6 +141,8 @@ def main() -> None:
     plain = times["torch `grid_sample`, float32"]
     mapped = times["scipy `map_coordinates`, order 1, coordinates scaled before"]
     counted = times["scipy `map_coordinates`, order 1, scaling counted"]
+    double = times["network, local, float64"]
+    mapped_double = times["scipy `map_coordinates`, order 1, float64, scaled before"]
     options.out.write_text(
         f"""# Local evaluation of a million cells
 
@@ -138,7 +150,8 @@ Written by `python benchmarks/local_evaluation.py`. The network has {SIDE} × {S
 {SIDE * SIDE - 1 + 2 * (SIDE - 1):,} neurons, steps of steepness {STEEPNESS_TIMES_SIDE:g} over a
 cell; {POINTS:,} random points; medians of {options.rounds} rounds in which each way runs twice in
 a row and the second counts, processor time of the one thread. How it works is in
-[Cells](../concepts/approximation/cells.md).
+[Cells](../concepts/approximation/cells.md), what else was tried in
+[decision 15](../decisions/0015-local-evaluation.md).
 
 | | million points/s | time, in ours |
 |---|---|---|
@@ -147,6 +160,7 @@ a row and the second counts, processor time of the one thread. How it works is i
 - The network takes {ours / plain:.2f} times the time of plain bilinear interpolation of its cell
   values by `grid_sample`. `map_coordinates` takes {mapped / ours:.1f} times as long as the network
   with its coordinates scaled beforehand, {counted / ours:.1f} times as long from the same points.
+- In float64 `map_coordinates` takes {mapped_double / double:.1f} times as long as the network.
 - `grid_sample` and scipy interpolate between cell values; the network is a staircase with smooth
   steps. They compute different functions of the same table; the comparison is of work alone.
 - Evaluation form: {errors["bytes"] / 1e6:.2f} MB. Greatest difference of float32 from float64:
@@ -154,28 +168,8 @@ a row and the second counts, processor time of the one thread. How it works is i
 - At 10⁴ cells the local form in float64 differs from the dense network by at most {difference:.1e},
   half of the points within a few steps' widths of edges; the dense network does
   {dense_speed:.4f} million points/s.
-- {machine_line(machine)}. Other work ran on the machine.
-
-## Ways that were tried
-
-Nanoseconds a point on this processor in quiet moments, single precision:
-
-| step | ns |
-|---|---|
-| bilinear `grid_sample` of all points | 3.5 |
-| nearest-neighbor `grid_sample` of all points | 1.4 |
-| `index_select` after computing cell numbers | 1.4 + 1.6 |
-| NumPy `take` after computing cell numbers | 1.6 + 1.6 |
-| warping all positions (floor, sigmoid, exponential) | about 3.5 |
-| finding the points in a transition | 0.9 |
-
-- *Bilinear sampling at warped positions* of all points was estimated at about 7 ns from its parts:
-  the warp costs as much as the sampling.
-- *Cell numbers and a gather* instead of nearest-neighbor sampling took as long, with the points
-  given as two columns, and longer from pairs.
-- *What is used*: nearest-neighbor sampling of all points, and the steps only where a point is in a
-  transition. Those are few because steps are steep: the softer network of the table has about ten
-  times as many.
+- {machine_line(machine)}. Load average of the last minute {os.getloadavg()[0]:.1f} on
+  {os.cpu_count()} processors.
 """
     )
     print(options.out.read_text())
