@@ -70,10 +70,11 @@ class Certificate:
         if self.status == "pac":
             share = self.details.get("measure")
             rare = "an unknown part" if share is None else f"a share of {share:.2g}"
+            sure = 1 - float(self.details.get("delta", 0))
             return (
                 f"error up to {round_up(self.bound):.4g} at the sampled points, more on at most "
-                f"{rare} of the box with probability {1 - float(self.details.get('delta', 0)):.6g} (pac: "
-                "nothing is known between the samples)"
+                f"{rare} of the box with probability {sure:.6g} (pac: nothing is known between "
+                "the samples)"
             )
         if not math.isfinite(self.bound):
             return f"no bound of the error could be proved ({self.status})"
