@@ -8,7 +8,11 @@ from typing import Any
 
 from pellucid.approximation.certificate.certificate import round_up
 from pellucid.approximation.network import SigmoidNetwork
-from pellucid.reports.approximation.contents import ShownApproximation, text_of
+from pellucid.reports.approximation.contents import (
+    ShownApproximation,
+    ShownCertificate,
+    text_of,
+)
 from pellucid.reports.study.wording import count_of, write_seconds
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -209,6 +213,21 @@ def tabulate_candidates(approximation: ShownApproximation) -> list[CandidateRow]
     return rows
 
 
+def say_reach(certificate: ShownCertificate) -> str:
+    """Return how far the bound reaches, as the beginning of a sentence about the error."""
+    if certificate.status == "conditional":
+        return "if the given slopes hold, the certificate says that everywhere on the box"
+    if certificate.status == "pac":
+        return "nothing is proved, but at almost all points"
+    if certificate.status == "heuristic":
+        left_out = write_bound(certificate.excluded_measure)
+        return (
+            f"except next to jumps, on a part of the box of measure {left_out} that is left out "
+            "(there the error may be anything, and the figures below do show it),"
+        )
+    return "the certificate says that everywhere on the box"
+
+
 def explain_choice(approximation: ShownApproximation) -> str:
     """Return why this network was taken, from the candidates' own figures."""
     tried: list[Any] = [c for c in approximation.candidates if c.hidden_neurons is not None]
@@ -216,6 +235,8 @@ def explain_choice(approximation: ShownApproximation) -> str:
     if len(approximation.candidates) <= 1:
         return "It is the only construction that was tried."
     met = [c for c in tried if c.bound is not None and c.bound <= approximation.tolerance]
+    if approximation.certificate.status == "heuristic":
+        return "No construction meets the tolerance next to a jump; this one leaves out little."
     if not approximation.certificate.bound <= approximation.tolerance:
         if met:
             return "It does not meet the tolerance, which others do: it was chosen by name."
@@ -225,6 +246,8 @@ def explain_choice(approximation: ShownApproximation) -> str:
             f"Of the {len(met)} constructions that met the tolerance it has the fewest neurons: "
             f"{write_count(own)}."
         )
+    if len(met) == 1 and len(tried) > 1:
+        return "Of the networks below it is the smallest that meets the tolerance."
     if len(met) == 1:
         return (
             "It has the fewest neurons: each of the others does not fit the function, or was "
