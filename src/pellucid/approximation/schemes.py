@@ -94,9 +94,16 @@ class Approximation:
     candidates: tuple[Candidate, ...]
     seconds: float
 
+    def __str__(self) -> str:
+        neurons = self.network.hidden_neurons
+        return (
+            f"{self.scheme}: {neurons} hidden neuron{'' if neurons == 1 else 's'}; "
+            f"{self.certificate.in_words()}"
+        )
+
     @property
     def met(self) -> bool:
-        """Whether the certified bound is within the tolerance."""
+        """Whether the certified bound is within the tolerance, everywhere."""
         return self.certificate.met
 
     def save(self, folder: str | Path) -> dict[str, Path]:
