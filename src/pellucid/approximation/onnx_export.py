@@ -112,10 +112,13 @@ class _Graph:
         return model
 
 
+#: Combinations of steps for each that is a neuron, up to which all are computed.
+_NEARLY_COMPLETE = 1.5
+
+
 def _worthwhile(network: SigmoidNetwork, cells: CellNetwork) -> bool:
-    """Say whether the table of all cells is smaller than the weight matrix of the ANDs."""
-    ands = network.hidden[1]
-    return int(np.prod(cells.shape)) < ands.neurons * ands.inputs
+    """Say whether a number for each step of an AND takes less than a weight matrix of them."""
+    return cells.dimension < network.hidden[1].inputs
 
 
 def _dense(graph: _Graph, network: SigmoidNetwork) -> None:
@@ -139,15 +142,20 @@ def _dense(graph: _Graph, network: SigmoidNetwork) -> None:
 
 
 def _compact(graph: _Graph, network: SigmoidNetwork, cells: CellNetwork) -> None:
-    """Write ``sum_v w_v s(K sum_axis (p_axis[v_axis] - 1) - offset)`` over the complete grid.
+    """Write ``sum_v w_v s(K sum_axis (p_axis[v_axis] - 1) - offset)``.
 
-    The step number 0 of each axis is 1: always on. Output weights that the network has not are 0.
+    The step number 0 of each axis is 1: always on. Where nearly all combinations of steps are
+    neurons, they are all computed, by broadcasting, with output weight 0 where the network has
+    none; otherwise the steps of each neuron are gathered.
     """
     d = cells.dimension
-    weights = np.zeros(cells.shape)
-    np.add.at(weights, tuple(cells.vertices.T), network.output_weight)
-    # Above all the neuron that is always on is no neuron: its weight is the output bias.
-    weights.flat[0] = 0.0
+    complete = int(np.prod(cells.shape)) <= _NEARLY_COMPLETE * len(cells.vertices)
+    weights = np.array(network.output_weight)
+    if complete:
+        weights = np.zeros(cells.shape)
+        np.add.at(weights, tuple(cells.vertices.T), network.output_weight)
+        # Above all the neuron that is always on is no neuron: its weight is the output bias.
+        weights.flat[0] = 0.0
     gain, offset = cells.law.gain, cells.law.offset
     assert gain is not None
     one = graph.constant("one", np.array(1.0))
@@ -167,8 +175,14 @@ def _compact(graph: _Graph, network: SigmoidNetwork, cells: CellNetwork) -> None
         terms = graph.add("Mul", [less, scale], f"terms_{axis}")
         pads = graph.constant(f"pads_{axis}", np.array([0, 1, 0, 0], dtype=np.int64))
         padded = graph.add("Pad", [terms, pads], f"padded_{axis}")
-        shape = np.array([0, *(-1 if other == axis else 1 for other in range(d))], dtype=np.int64)
-        shaped = graph.add("Reshape", [padded, graph.constant(f"shape_{axis}", shape)], f"t_{axis}")
+        if complete:
+            sizes = np.array([0, *(-1 if other == axis else 1 for other in range(d))], np.int64)
+            shape = graph.constant(f"shape_{axis}", sizes)
+            shaped = graph.add("Reshape", [padded, shape], f"t_{axis}")
+        else:
+            steps_of = np.ascontiguousarray(cells.vertices[:, axis], dtype=np.int32)
+            number = graph.constant(f"step_of_neuron_{axis}", steps_of)
+            shaped = graph.add("Gather", [padded, number], f"t_{axis}", axis=1)
         summed = graph.add("Add", [summed, shaped], f"sum_{axis}") if summed else shaped
     lowered = graph.add(
         "Sub", [summed, graph.constant("offset", np.array(offset))], "and_arguments"
