@@ -264,7 +264,7 @@ class _Search:
         """
         begin = time.monotonic()
         capped = ""
-        if self._best is not None and self._best[2].met:
+        if self._best is not None and self._rank(*self._best[1:])[:2] <= (1.0, _SMALL_SHARE):
             # A network that is no smaller than the best would not be kept.
             best = self._best[1].hidden_neurons
             if best <= max_neurons:
@@ -288,7 +288,7 @@ class _Search:
             return
         left = self._seconds_left()
         certificate = self._certify(built.network, left if is_last else left / 2, "intervals")
-        if capped and not certificate.met:
+        if capped and certificate.bound > self._tolerance:
             self._add(name, begin, capped)
             return
         self._add(name, begin, built.remark, built.network, certificate)
@@ -337,17 +337,16 @@ class _Search:
         if self._best is None:
             return True
         _, best_network, best = self._best
+        return self._rank(network, certificate) < self._rank(best_network, best)
 
-        def rank(network: SigmoidNetwork, certificate: Certificate) -> tuple[float, ...]:
-            neurons = network.hidden_neurons
-            if certificate.met:
-                return (0.0, neurons, network.parameters)
-            share = certificate.excluded_measure / self._box.volume
-            if certificate.bound <= self._tolerance:  # but not everywhere
-                return (1.0, max(share, _SMALL_SHARE), neurons, share)
-            return (2.0, certificate.bound, neurons)
-
-        return rank(network, certificate) < rank(best_network, best)
+    def _rank(self, network: SigmoidNetwork, certificate: Certificate) -> tuple[float, ...]:
+        neurons = network.hidden_neurons
+        if certificate.met:
+            return (0.0, neurons, network.parameters)
+        share = certificate.excluded_measure / self._box.volume
+        if certificate.bound <= self._tolerance:  # but not everywhere
+            return (1.0, max(share, _SMALL_SHARE), neurons, share)
+        return (2.0, certificate.bound, neurons)
 
     def _add(
         self,

@@ -175,6 +175,8 @@ def check_cells(
     anywhere = _outside(cells, widest) * cells.variation
     extra = rounding + cells.value_error + far * spread + anywhere
     aim = None if tolerance is None else (tolerance - extra) / (1 + far)
+    if aim is not None and not exclude and _misses(asked, found, box, aim):
+        aim = None  # out of reach: the bound is then brought close to the error, no closer
     low, high = found.lower + reach[0], found.upper + reach[1]
     errors = _sup_errors(asked, low, high, found.values, found.slack, aim)
     excluded = 0.0
@@ -189,6 +191,14 @@ def check_cells(
             total, method = other, "mean shift"
     bounded = float(np.nextafter(total * (1 + 1e-14), np.inf))
     return CellBound(bounded, rounding, len(found.values), excluded, method)
+
+
+def _misses(asked: _Target, found: Cells, box: Box, aim: float) -> bool:
+    """Say whether the target is further than ``aim`` from a cell's value amid the cell."""
+    middle = np.clip((found.lower + found.upper) / 2, box.lower, box.upper)
+    inside = np.all((middle >= found.lower) & (middle <= found.upper), axis=1)
+    seen = np.abs(np.asarray(asked.target(middle)) - found.values)
+    return bool(np.any(inside & (seen > aim + found.slack)))
 
 
 def _reach(cells: CellNetwork, probability: float) -> tuple[Array, Array]:
