@@ -322,7 +322,16 @@ class SigmoidNetwork:
             )
         except DataError:
             raise
-        except (SafetensorError, OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        except (
+            SafetensorError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise DataError(
                 f"network must be a readable sigmoid network, got {str(path)!r}: {error}."
             ) from error

@@ -279,6 +279,11 @@ def _read_steps(
     return axes, np.asarray(weight.data, dtype=np.float64), steepness
 
 
+#: An AND neuron with one step off is still on by about e^-gain: below this, steps outside the box
+#: would have to be counted.
+_LEAST_GAIN = 36.0
+
+
 def _read_ands(
     layer: SigmoidLayer, axes: NDArray[np.int64], dimension: int
 ) -> tuple[ShiftLaw, NDArray[np.int64], NDArray[np.int64]] | None:
@@ -295,7 +300,7 @@ def _read_ands(
     # Exact, not nearly: the law of the shift is one for all ANDs.
     if np.any(heights != heights[0]) or offset < _LEAST_OFFSET[int(counts.max())]:
         return None
-    if not 1.0 < gain < 600.0 or not offset < 600.0:
+    if not _LEAST_GAIN < gain < 600.0 or not offset < 600.0:
         return None
     used = np.full((layer.neurons, dimension), -1, dtype=np.int64)
     rows = np.repeat(np.arange(layer.neurons), counts)

@@ -32,7 +32,9 @@ from pellucid.approximation.tables import TableTarget
 from pellucid.approximation.targets import CallableTarget, ExpressionTarget, Target
 
 # A bound is written this much above what was proved, so that it can be proved again.
-MARGIN = 1e-9
+MARGIN = 1e-6
+_MOST_WEIGHTS = 20_000_000
+_LEAST_BOUND = 1e-280
 TIGHTNESS = 1.03
 _PROBES = 6_000
 # So many boxes may be spent on a bound that is closer than was asked for.
@@ -193,7 +195,7 @@ def usable_target(network: SigmoidNetwork, target: Target | Expression, box: Box
 
 def with_rounding(bound: float, rounding: float) -> float:
     """Return what is written: a proved bound, the rounding of evaluation, and a margin."""
-    return (bound + rounding) * (1 + MARGIN)
+    return (bound + rounding) * (1 + MARGIN) + _LEAST_BOUND
 
 
 # --- formulas ----------------------------------------------------------------------------
@@ -209,6 +211,9 @@ def formula_finding(
         met = effort.tolerance is not None and by_cells.bound <= effort.tolerance
         if (met and not by_cells.excluded) or network.hidden_neurons > _LARGEST_FOR_BOXES:
             return by_cells
+    if too_large(network):
+        nothing = Finding(math.inf, "proved", "branch and bound", 0.0, {})
+        return nothing.better(by_cells)
     problem = make_problem(network, target.expression, box)
     proof = _prove(problem, rounding, effort)
     details: dict[str, Any] = {
@@ -233,6 +238,11 @@ def formula_finding(
         1.01 * proof.excluded_measure,
         details,
     ).better(by_cells)
+
+
+def too_large(network: SigmoidNetwork) -> bool:
+    """Say whether the weights, zeros counted, are too many for proofs box by box."""
+    return sum(layer.neurons * layer.inputs for layer in network.hidden) > _MOST_WEIGHTS
 
 
 def cells_finding(
@@ -296,7 +306,8 @@ def _prove(problem: Problem, rounding: float, effort: Effort) -> Proof:
         # No bound everywhere is of use: the least one outside a small part of the box.
         goal = max(limit, TIGHTNESS * float(np.quantile(errors, 1 - _PART_ASIDE)))
         proof = prove(goal, effort.max_boxes, may_jump=True)
-        return replace(proof, bound=goal) if proof.excluded_measure else proof
+        # Boxes that were given up are in the bound, not in the measure.
+        return replace(proof, bound=goal) if proof.excluded_measure and proof.complete else proof
     if effort.arithmetic == "balls":
         proof = prove(max(tight, 1e-3 * limit), _CHEAP_BOXES)
     else:

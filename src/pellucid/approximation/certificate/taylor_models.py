@@ -38,6 +38,9 @@ from pellucid.approximation.certificate.interpolation import (
 )
 from pellucid.approximation.certificate.monomials import monomials, raised
 
+# Products that vanish in float64 are at most this, all terms of one operation together.
+UNDERFLOW = 1e-290
+
 
 class Function(Protocol):
     """A univariate function that :meth:`Arithmetic.compose` can use."""
@@ -194,11 +197,13 @@ class Arithmetic:
 
     def finish(self, coefficients: Array, remainder: Floats, lower: Array, upper: Array) -> Model:
         """Make a model whose range is the intersection of the given one and the polynomial's."""
+        remainder = remainder.copy()
+        remainder[-1] += UNDERFLOW
         bad = ~np.isfinite(remainder).all(axis=0)
         magnitude = np.isfinite(self.magnitude(coefficients)).all(axis=0)
         bad = bad | ~magnitude
         if bad.any():
-            coefficients, remainder = coefficients.copy(), remainder.copy()
+            coefficients = coefficients.copy()
             coefficients[:, bad] = self.exact(0.0)
             remainder[:, bad] = np.inf
             known = bad & np.isfinite(lower) & np.isfinite(upper)
@@ -275,7 +280,7 @@ class Arithmetic:
             model.coefficients,
             model.remainder,
             np.maximum(model.lower, least * (1 - 1e-13)),
-            np.fmin(model.upper, np.maximum(a.lower**2, a.upper**2) * (1 + 1e-13)),
+            np.fmin(model.upper, np.maximum(a.lower**2, a.upper**2) * (1 + 1e-13) + UNDERFLOW),
         )
 
     def _product(self, a: Array, b: Array, limit: int) -> Array:

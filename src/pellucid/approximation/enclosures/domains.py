@@ -26,6 +26,7 @@ from pellucid.approximation.formula_tree import Expression, Node, evaluate, in_o
 _MOST_BOXES = 8_192
 _FOLLOWED = 64
 #: The smallest side, relative to the box.
+_MOST_ROUNDS = 56
 _FINEST = 1e-15
 #: Arguments of roots may leave the domain by this much relative to the largest step: rounding.
 _ROUNDING = 1e-13
@@ -57,7 +58,8 @@ def check_defined(expression: Expression, box: Box) -> None:
     last = lower, upper
     complete = True
     with working("intervals"):
-        while True:
+        # Each round halves the longest sides; below a unit in the last place nothing is halved.
+        for _ in range(_MOST_ROUNDS * box.dimension):
             proved = _Walk(lower, upper).proved(expression.root)
             lower, upper = lower[~proved], upper[~proved]
             if not len(lower) and complete:
