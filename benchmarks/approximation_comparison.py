@@ -179,7 +179,8 @@ def write_table(figures: dict[str, Any]) -> str:
         "Written by `python benchmarks/approximation_comparison.py`; what the methods do is in "
         "`benchmarks/approximation_peers.py`.",
         "",
-        "One thread, everything in one run. *Error*: the largest that a search found, over "
+        "One thread; with `--keep`, rows of several runs on one machine stand together. *Error*: "
+        "the largest that a search found, over "
         f"{budget['points']:,} points (fewer for large networks): uniform, on faces, at vertices, "
         "at the method's own grid lines, followed by a climb from the worst. *Certified*: a bound "
         "that holds at every point, with its status; only Pellucid has one. *Seconds*: to build, "
