@@ -150,7 +150,8 @@ def make_page(rows: list[Row], points: int) -> str:
         "",
         "`python benchmarks/certificates.py`. For each function: the network that `approximate` "
         f"wrote, the bound it certified, the largest error that a search over {points:,} points "
-        f"({POINTS_OF_LARGE:,} above {LARGE:,} neurons) with local ascent found, and the time to build (certificate included) and to verify the "
+        f"({POINTS_OF_LARGE:,} above {LARGE:,} neurons) with local ascent found, "
+        "and the time to build (certificate included) and to verify the "
         "files in a fresh process (its start included). One thread. The last rows name the scheme.",
         "",
         "| f | tolerance | scheme | hidden neurons | asked for | parameters | certified | seen | "
