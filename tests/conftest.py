@@ -9,6 +9,12 @@ import sys
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import torch
+from hypothesis import settings
+
+# The same examples in every run, so that a change is judged by itself; HYPOTHESIS_PROFILE=default
+# looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Sums depend on the number of threads; so do the seconds on a busy machine.
 torch.set_num_threads(2)
