@@ -112,6 +112,12 @@ def test_approximate_jump_or_infinite_slope_gets_a_clear_answer(pellucid, tmp_pa
     assert ("may jump" in outcome.err) == ("where" in text)
 
 
+def test_approximate_into_a_finished_folder_does_not_speak_of_resuming(pellucid, finished_wave):
+    outcome = pellucid("approximate", "sin(6*x)", "-o", finished_wave)
+    assert outcome.code == 2
+    assert "is not empty. Use another -o." in outcome.err
+
+
 def test_approximate_unreachable_tolerance_keeps_the_best_and_exits_1(pellucid, tmp_path):
     outcome = pellucid(
         *("approximate", "sin(60*x*y)", "--tolerance", "1e-6", "--scheme", "kd"),

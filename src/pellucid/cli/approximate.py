@@ -93,11 +93,10 @@ def run(given: Sequence[str]) -> int:
     with errors_in_flags(parser):
         from pellucid.approximation.schemes import approximate
 
-        if values.out is not None and Path(values.out).is_dir() and any(Path(values.out).iterdir()):
-            raise UsageError(
-                f"out must be a new or empty folder, got {values.out!r}, which is not empty. "
-                "Use another -o."
-            )
+        if values.out is not None and Path(values.out).is_dir():
+            from pellucid.runs.run_folder import refuse_occupied
+
+            refuse_occupied(Path(values.out))
         target, box = _read_target(values)
         writer = _Writer(values)
         try:

@@ -324,7 +324,7 @@ def refuse_occupied(path: Path) -> None:
 
 
 def _not_empty(path: Path) -> UsageError:
-    is_run = (path / "config.json").is_file()
+    is_run = (path / "config.json").is_file() and not (path / "certificate.json").exists()
     remedy = f"Go on with that run by --resume {path}, or use" if is_run else "Use"
     return UsageError(
         f"out must be a new or empty folder, got {str(path)!r}, which is not empty. "

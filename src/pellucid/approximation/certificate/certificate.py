@@ -38,7 +38,8 @@ class Certificate:
         method: How it was found.
         rounding: The part of the bound that covers the evaluation in float64.
         excluded_measure: Volume of the part of the box that the bound says nothing of.
-        details: Figures of interest that no check relies on, except the numbers of samples.
+        details: Figures of interest. A check reads of them only how samples were drawn, and
+            ``arithmetic`` where its time ends before balls have confirmed what intervals proved.
         versions: Of the programs that were used.
         seconds: How long it took.
     """

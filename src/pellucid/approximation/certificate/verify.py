@@ -1,8 +1,9 @@
 """Checking a certificate: everything is proved again from the weights and what it claims.
 
 Nothing but the claim is taken from the certificate: the formula or table, the box, the bound, the
-status, and for samples the seed. The boxes of the proof, its rounding and its figures are computed
-anew.
+status, for samples the seed, and whether balls were claimed (asked only if time ends before they
+confirm what intervals have proved). The boxes of the proof, its rounding and its figures are
+computed anew.
 """
 
 from __future__ import annotations

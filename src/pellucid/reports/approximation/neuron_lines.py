@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.approximation.box import Box
+from pellucid.approximation.neuron_counts import PACKINGS
 from pellucid.reports.approximation.cell_splits import CellSplits
 from pellucid.reports.approximation.contents import (
     Floats,
@@ -92,8 +93,8 @@ def lower_bound(t: float, tolerance: float, dimension: int) -> float:
 
     Source: DeVore, Howard, Micchelli 1989. For one particular function fewer can do.
     """
-    density = {1: 1.0, 2: 1.0, 3: 18 / 19, 4: 27 / 35}
-    return density[dimension] * math.factorial(dimension) * (t / (2 * tolerance)) ** dimension
+    radius, modulus, _ = PACKINGS[dimension]
+    return (radius * t / tolerance) ** dimension / modulus
 
 
 @dataclass(frozen=True, eq=False)
