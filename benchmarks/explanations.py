@@ -4,9 +4,9 @@
 
 trains each way (`WAYS`) and the black boxes at seeds 0 to 2 on the creatures of ``load_data`` (64
 px, 20 classes, 100 training images each), measures trees on test images with the evaluation suite,
-and writes ``docs/measurements/explanations-table.md``. What was done is not done again: trees are
-kept in ``--folder``, figures in ``benchmarks/results/explanations/``, a file a run. Choices were made
-on validation images, see docs/measurements/explanations.md; the test images are looked at here only.
+and prints the table of ``docs/measurements/explanations.md``. What was done is not done again: trees
+are kept in ``--folder``, figures in ``benchmarks/results/explanations/``, a file a run. Choices were
+made on validation images, as that page tells; the test images are looked at here only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "explanations"
-TABLE = HERE.parent / "docs" / "measurements" / "explanations-table.md"
 FOLDER = HERE.parent / "runs" / "explanations"
 EPOCHS, SEEDS, IMAGES = 30, (0, 1, 2), 200
 TONES = {"brightness": 0.1, "contrast": 0.2}
