@@ -14,7 +14,6 @@ from pellucid.prototree import FittedTree, explain
 from pellucid.reports.run_pictures import (
     explain_picture,
     picture_prototypes,
-    runner_up_class,
     scale_box,
     shrink_picture,
 )
@@ -99,13 +98,15 @@ def test_explain_picture_agrees_with_explain(fitted, data):
     assert mine.contents.correct == (mine.explanation.prediction == 0)
 
 
-def test_runner_up_class_is_never_the_answer(fitted, data):
-    pixels = fitted.normalization(data.images.pixels)
-    for explanation in explain(fitted, pixels):
-        assert runner_up_class(explanation) != explanation.prediction
-
-
-def test_runner_up_class_where_all_leaves_disagree_is_their_answer(fitted, data):
-    one = explain(fitted, fitted.normalization(data.images.pixels[:1]))[0]
-    disagreeing = replace(one, prediction=1, soft_prediction=2, runner_up=0)
-    assert runner_up_class(disagreeing) == 2
+def test_explain_picture_contents_hold_every_branch_and_the_runner_up(fitted, data):
+    for index in range(6):
+        mine = explain_picture(fitted, data.images.original(index), name="x")
+        one, contents = mine.explanation, mine.contents
+        assert [turn.branch for turn in contents.turns] == list(range(len(one.turns)))
+        assert contents.steps == tuple(contents.turns[turn.branch] for turn in one.path)
+        for turn, inner in zip(contents.turns, one.turns, strict=True):
+            assert turn.box == scale_box(inner.box, fitted.image_size, contents.picture.shape[:2])
+            assert (turn.similarity, turn.went_right) == (inner.similarity, inner.went_right)
+        assert contents.runner_up_leaf == one.runner_up_leaf
+        assert contents.runner_up == fitted.class_names[one.runner_up]
+        assert contents.soft_class == fitted.class_names[one.soft_prediction]

@@ -96,9 +96,9 @@ def _in_words(explained: ExplainedPicture, prototypes: Sequence[PrototypePicture
         )
     if one.path:
         yield f"  No change of its latent patches smaller than {one.margin:.3f} alters this path."
-    rival = names[explained.runner_up]
-    share = write_percent(one.probabilities[explained.runner_up])
-    if explained.runner_up == one.soft_prediction != one.prediction:
+    rival = names[one.runner_up]
+    share = write_percent(one.probabilities[one.runner_up])
+    if one.runner_up == one.soft_prediction != one.prediction:
         yield f"  All leaves together answer otherwise: {rival} ({share})."
     elif one.runner_up_split is None or one.runner_up_split >= len(one.path):
         yield f"  Runner-up: {rival} ({share}); no leaf answers with it."

@@ -118,7 +118,7 @@ class PrototypePicture:
 
 @dataclass(frozen=True)
 class DecisionStep:
-    """One branch on the way of an image through the tree.
+    """One branch, and what an image does there.
 
     ``margin`` is ``|distance - ln 2|``: how far the patch may move in latent space before a greedy
     walk turns the other way here. ``box`` is the patch found in *this* image.
@@ -138,6 +138,11 @@ class ExplainedImage:
 
     ``class_probabilities`` has shape (classes,). ``margin`` is the radius in latent distance within
     which the path cannot change. ``true_class`` and ``correct`` are None where it is not known.
+
+    ``turns`` has a step for every branch of the tree, in the order of branches, or none: what the
+    image shows there, whether or not its path comes by. ``runner_up`` is the most probable class
+    besides ``predicted_class`` by all leaves mixed, and ``runner_up_leaf`` the most probable of the
+    leaves that answer with it, if there are any. ``soft_class`` is what all leaves mixed answer.
     """
 
     name: str
@@ -152,11 +157,16 @@ class ExplainedImage:
     correct: bool | None
     runner_up: str
     turns: tuple[DecisionStep, ...] = ()
+    runner_up_leaf: int | None = None
+    soft_class: str = ""
 
     def __post_init__(self) -> None:
-        boxes = [(f"steps[{i}].box", step.box) for i, step in enumerate(self.steps)]
-        boxes += [(f"turns[{i}].box", turn.box) for i, turn in enumerate(self.turns)]
-        _check_picture("picture", self.picture, tuple(boxes))
+        boxes = tuple(
+            (f"{name}[{i}].box", step.box)
+            for name, steps in (("steps", self.steps), ("turns", self.turns))
+            for i, step in enumerate(steps)
+        )
+        _check_picture("picture", self.picture, boxes)
 
 
 @dataclass(frozen=True)

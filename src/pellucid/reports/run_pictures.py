@@ -86,28 +86,32 @@ def picture_explanation(
     """
     array = shrink_picture(picture, _SIDE_PX)
     names = fitted.class_names
+    turns = tuple(
+        DecisionStep(
+            branch=turn.branch,
+            similarity=turn.similarity,
+            went_right=turn.went_right,
+            distance=turn.distance,
+            margin=turn.margin,
+            box=scale_box(turn.box, fitted.image_size, array.shape[:2]),
+        )
+        for turn in explanation.turns
+    )
     return ExplainedImage(
         name=name,
         picture=array,
         true_class=None if true_class is None else names[true_class],
         predicted_class=names[explanation.prediction],
         class_probabilities=np.asarray(explanation.probabilities),
-        steps=tuple(
-            DecisionStep(
-                branch=turn.branch,
-                similarity=turn.similarity,
-                went_right=turn.went_right,
-                distance=turn.distance,
-                margin=turn.margin,
-                box=scale_box(turn.box, fitted.image_size, array.shape[:2]),
-            )
-            for turn in explanation.path
-        ),
+        steps=tuple(turns[turn.branch] for turn in explanation.path),
         leaf=explanation.leaf,
         path_probability=explanation.path_probability,
         margin=explanation.margin,
         correct=None if true_class is None else explanation.prediction == true_class,
-        runner_up=names[runner_up_class(explanation)],
+        runner_up=names[explanation.runner_up],
+        turns=turns,
+        runner_up_leaf=explanation.runner_up_leaf,
+        soft_class=names[explanation.soft_prediction],
     )
 
 
@@ -121,7 +125,6 @@ class ExplainedPicture:
         boxes: For each turn the same box in the picture's own pixels.
         size_px: (height, width) of the picture.
         class_names: The tree's.
-        runner_up: The class that comes second.
         contents: For a page.
     """
 
@@ -130,7 +133,6 @@ class ExplainedPicture:
     boxes: tuple[BoxPx, ...]
     size_px: tuple[int, int]
     class_names: tuple[str, ...]
-    runner_up: int
     contents: ExplainedImage
 
     def to_dict(self, prototypes: Sequence[PrototypePicture] = ()) -> dict[str, Any]:
@@ -164,11 +166,9 @@ class ExplainedPicture:
             ],
             "probabilities": dict(zip(names, one.probabilities, strict=True)),
             "soft_prediction": names[one.soft_prediction],
-            "runner_up": names[self.runner_up],
+            "runner_up": names[one.runner_up],
             "runner_up_splits_at_step": (
-                one.runner_up_split + 1
-                if self.runner_up == one.runner_up and one.runner_up_split is not None
-                else None
+                None if one.runner_up_split is None else one.runner_up_split + 1
             ),
         }
 
@@ -194,20 +194,10 @@ def explain_picture(
         boxes=tuple(scale_box(turn.box, fitted.image_size, size_px) for turn in explanation.path),
         size_px=size_px,
         class_names=fitted.class_names,
-        runner_up=runner_up_class(explanation),
         contents=picture_explanation(
             fitted, explanation, picture, name=name, true_class=true_class
         ),
     )
-
-
-def runner_up_class(explanation: Explanation) -> int:
-    """Return the class that the whole tree finds most probable besides the answer."""
-    if explanation.runner_up == explanation.prediction:
-        return explanation.soft_prediction
-    if explanation.soft_prediction != explanation.prediction:
-        return explanation.soft_prediction
-    return explanation.runner_up
 
 
 def scale_box(box: Sequence[int], from_size: tuple[int, int], to_size: tuple[int, ...]) -> BoxPx:
