@@ -56,6 +56,7 @@ from pellucid.reports.wording import (
     percent,
     plain_number,
     write_distance,
+    write_measure,
     write_verdict,
 )
 
@@ -127,6 +128,7 @@ def template_environment() -> jinja2.Environment:
     environment.filters["percent"] = percent
     environment.filters["distance"] = write_distance
     environment.filters["plain"] = plain_number
+    environment.filters["measure"] = write_measure
     return environment
 
 
