@@ -116,7 +116,10 @@ def test_repr_html_holds_no_script_and_loads_nothing(explained):
     assert MARKUP not in html
     assert "&lt;img src=x" in html
     assert not re.search(r"<script|<link|<style|@import|\bon\w+=\"|\bid=|class=", html)
-    assert set(re.findall(r"(?:href|src)=\"(\w+:[\w/]+)", html)) <= {"data:image/png", "data:image/jpeg"}
+    assert set(re.findall(r"(?:href|src)=\"(\w+:[\w/]+)", html)) <= {
+        "data:image/png",
+        "data:image/jpeg",
+    }
     assert "url(" not in html
 
 
