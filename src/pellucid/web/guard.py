@@ -37,7 +37,8 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http":  # there are no web sockets; the rest comes from the server
+            await self._app(scope, receive, send)
             return
 
         async def send_guarded(message: Message) -> None:
