@@ -71,6 +71,18 @@ def test_read_picture_alpha_is_composited_on_white(tmp_path):
     assert pixel(tmp_path / "b.png") == [204, 204, 204]
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_read_picture_transparency_is_the_same_in_bands_as_at_once(tmp_path, monkeypatch, mode):
+    noise = np.random.default_rng(0).integers(0, 256, (31, 17, 4), dtype=np.uint8)
+    Image.fromarray(noise).convert(mode).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        layers = image.convert("RGBA")
+    white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
+    expected = np.asarray(Image.alpha_composite(white, layers).convert("RGB"))
+    monkeypatch.setattr(pictures, "_BAND_PIXELS", 40)
+    np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "a.png")), expected)
+
+
 def test_read_picture_cmyk_becomes_rgb(tmp_path):
     Image.new("CMYK", (16, 16), (0, 0, 0, 0)).save(tmp_path / "a.jpg")
     assert min(pixel(tmp_path / "a.jpg")) > 250

@@ -40,6 +40,7 @@ _SIGNATURES = {
 # The only decoders that are ever asked; Pillow has dozens, and some start other programs.
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP")
 _LARGEST_16_BIT = 65535
+_BAND_PIXELS = 2**20
 _TRUNCATED = "the file ends before the picture does"
 
 
@@ -291,8 +292,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             "floating-point pixels have no agreed range; save as 8 or 16 bits"
         )
     if image.has_transparency_data:
-        layers = image.convert("RGBA")
-        white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layers).convert("RGB")
+        return _on_white(image)
     # A copy even when nothing changes: the caller keeps it after the file is closed.
     return image.convert("RGB") if image.mode != "RGB" else image.copy()
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return a picture with transparent parts in front of white, made band by band.
+
+    At once it would take the memory of the picture five times.
+    """
+    width, height = image.size
+    shown = Image.new("RGB", image.size)
+    rows = max(1, _BAND_PIXELS // max(width, 1))
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height))).convert("RGBA")
+        white = Image.new("RGBA", band.size, (255, 255, 255, 255))
+        shown.paste(Image.alpha_composite(white, band).convert("RGB"), (0, top))
+    return shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from pellucid.reports.page import render_report
 from pellucid.reports.prototype_files import read_prototypes
 from pellucid.reports.run_figures import read_figures
 from pellucid.reports.run_report import make_tree_report
+
+_LARGE_PIXELS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,9 @@ class LocalModel:
         """
         picture = decode_picture(content, name=name)
         explained = explain_picture(self.fitted, picture, name=name)
+        if picture.width * picture.height > _LARGE_PIXELS:
+            del picture
+            _return_memory()
         return describe_image(explained.contents)
 
 
@@ -98,3 +105,9 @@ def _make_report_without_data(run: TreeRun, fitted: FittedTree, reason: str) -> 
         prototypes=read_prototypes(run.run),
         warnings=(f"The page shows no test images and no accuracy: {reason}",),
     )
+
+
+def _return_memory() -> None:
+    """Give what a large picture took back to the system, where the C library would keep it."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # only glibc does and has this
+        ctypes.CDLL(None).malloc_trim(0)

@@ -74,8 +74,8 @@ def serve(
         started: Called once requests are answered.
     """
     page = LocalPage(model, max_file_bytes=max_file_bytes)
-    # Both would write a line for whatever a stranger sends.
-    for name in ("uvicorn.error", "python_multipart"):
+    # They would write a line for whatever a stranger sends.
+    for name in ("uvicorn.error", "python_multipart", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         page.application(port=listener.getsockname()[1]),
