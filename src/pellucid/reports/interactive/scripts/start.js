@@ -130,8 +130,8 @@ function startView() {
 function addTreeTools(app, view, host, canvas) {
   button(host, "−", () => view.zoomBy(0.8), { "aria-label": "Zoom out" });
   button(host, "+", () => view.zoomBy(1.25), { "aria-label": "Zoom in" });
-  button(host, "Whole tree", () => view.fit());
-  button(host, "Readable", () => view.start());
+  button(host, "Whole tree", () => { foldAll(app, false); view.draw(); view.fit(); });
+  button(host, "Start view", () => { app.folds.clear(); view.draw(); view.start(); });
   button(host, "Unfold all", () => { foldAll(app, false); view.draw(); });
   button(host, "Fold all", () => { foldAll(app, true); view.draw(); view.start(); });
   button(host, "Save SVG", () => saveSvg(view));
