@@ -112,7 +112,8 @@ function createImageAnswers(app, host) {
     const body = html("tbody", {}, table);
     for (const { leaf, probability } of rankLeaves(tree, answer, 5)) {
       const row = html("tr", {}, body);
-      nodeButton(html("th", { scope: "row", class: "name" }, row), tree, ~leaf, open);
+      nodeButton(html("th", { scope: "row", class: "name" }, row), tree, ~leaf, open,
+        `leaf ${leaf}: ${tree.classes[tree.majority[leaf]]}`);
       const bar = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
         html("td", { class: "bar" }, row));
       svg("rect", { class: "track", width: 100, height: 10 }, bar);

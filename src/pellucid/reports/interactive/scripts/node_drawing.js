@@ -16,58 +16,67 @@ function shorten(text, widthPx, font) {
   return `${kept.join("").trimEnd()}…`;
 }
 
-/* A node at its natural size, left edge and middle given. */
-function drawNodeBody(app, group, node, folded, left, middle) {
-  if (isLeaf(node)) return drawLeaf(app, group, ~node, left, middle);
-  (folded ? drawFolded : drawBranch)(app, group, node, left, middle);
-  drawFoldMark(group, node, folded, left, middle);
+/* A node at its natural size, left edge and middle given. The item itself is its frame alone, as
+   large as it looks and named by its label; text and pictures lie over it, for the eyes. */
+function drawNodeBody(app, item, looks, node, folded, left, middle) {
+  if (isLeaf(node)) drawLeaf(app, item, looks, ~node, left, middle);
+  else if (folded) drawFolded(app, item, looks, node, left, middle);
+  else {
+    drawBranch(app, item, looks, node, left, middle);
+    drawPictures(app, looks, node, left, middle);
+  }
 }
 
 /* A node in the overview: a point, or a bar as long as the answer is sure. */
-function drawMark(app, group, node, folded, left, middle, rowPx) {
+function drawMark(app, item, looks, node, folded, left, middle, rowPx) {
   const { tree } = app;
   if (!isLeaf(node) && !folded) {
     const radius = Math.min(5, Math.max(1.4, 0.6 * rowPx)) + Math.max(0, 3 - tree.levels.get(node));
-    svg("circle", { class: "frame point", cx: left, cy: middle, r: radius }, group);
-    svg("circle", { class: "reach", cx: left, cy: middle, r: Math.max(radius, 4) }, group);
+    svg("circle", { class: "frame point", cx: left, cy: middle, r: radius }, item);
+    svg("circle", { class: "reach", cx: left, cy: middle, r: Math.max(radius, 4) }, item);
     return;
   }
   const height = Math.min(10, Math.max(1, 0.8 * rowPx));
-  svg("rect", { class: "frame", x: left - 1, y: middle - height / 2, width: OVERVIEW_BAR + 2, height }, group);
+  svg("rect", { class: "frame", x: left - 1, y: middle - height / 2, width: OVERVIEW_BAR + 2, height }, item);
   let x = left;
   for (const [k, share] of folded ? countClassesBelow(tree, node) : [bestShare(tree, ~node)]) {
     const width = OVERVIEW_BAR * (folded ? share / tree.leavesBelow.get(node) : share);
-    svg("rect", { class: colorOfClass(tree, k), x, y: middle - height / 2, width, height }, group);
+    svg("rect", { class: colorOfClass(tree, k), x, y: middle - height / 2, width, height }, looks);
     x += width;
   }
 }
 
 const bestShare = (tree, leaf) => [tree.majority[leaf], tree.leaves[leaf][tree.majority[leaf]]];
 
-function drawBranch(app, group, node, left, middle) {
+function drawBranch(app, item, looks, node, left, middle) {
   const { tree } = app;
   const top = middle - SIZES.patch / 2;
   const frameBox = { x: left - 4, y: top - SIZES.caption, width: NODE_WIDTH + 8, rx: 5 };
-  svg("rect", { class: "frame", ...frameBox, height: SIZES.patch + SIZES.caption + 4 }, group);
+  svg("rect", { class: "frame", ...frameBox, height: SIZES.patch + SIZES.caption + 4 }, item);
   const shown = tree.prototypes[node];
-  svg("text", { class: "caption", x: left, y: top - 4 }, group, String(node));
-  const image = app.firstImage();
-  const isOnWay = image && app.firstAnswer().path.some((turn) => turn.branch === node);
+  svg("text", { class: "caption", x: left, y: top - 4 }, looks, String(node));
+  const answer = app.firstAnswer();
   const right = left + NODE_WIDTH;
-  if (isOnWay) {
-    const similarity = image.similarities[node];
+  if (answer && isOnPath(answer, node)) {
+    const similarity = app.firstImage().similarities[node];
     const kind = similarity >= 0.5 ? "found" : "missed";
-    svg("text", { class: `number ${kind}`, x: right, y: top - 4 }, group, similarity.toFixed(2));
+    svg("text", { class: `number ${kind}`, x: right, y: top - 4 }, looks, similarity.toFixed(2));
   } else if (shown) {
     const room = NODE_WIDTH - 10 - 7 * String(node).length;
-    svg("text", { class: "number", x: right, y: top - 4 }, group, shorten(shown.class, room, "11px"));
+    svg("text", { class: "number", x: right, y: top - 4 }, looks, shorten(shown.class, room, "11px"));
   }
+}
+
+const isOnPath = (answer, node) => answer.path.some(({ branch }) => branch === node);
+
+/* The prototype in its image and enlarged; on the path of an image, beside what was found there. */
+function drawPictures(app, group, node, left, middle) {
+  const shown = app.tree.prototypes[node], image = app.firstImage(), answer = app.firstAnswer();
+  const top = middle - SIZES.patch / 2;
   const slots = [left, left + SIZES.patch + SIZES.between];
   if (!shown) {
     svg("rect", { class: "track", x: left, y: top, width: NODE_WIDTH, height: SIZES.patch }, group);
-    return;
-  }
-  if (isOnWay) {
+  } else if (answer && isOnPath(answer, node)) {
     position(showPatch(group, shown, shown.box, SIZES.patch), slots[0], top);
     const here = position(showPatch(group, image, image.boxes[node], SIZES.patch), slots[1], top);
     svg("rect", { class: "here", ...here }, group);
@@ -85,37 +94,37 @@ function position(picture, left, top) {
   return { x, y, width, height };
 }
 
-function drawLeaf(app, group, leaf, left, middle) {
+function drawLeaf(app, item, looks, leaf, left, middle) {
   const { tree } = app;
   const best = tree.majority[leaf], share = tree.leaves[leaf][best];
-  svg("rect", { class: "frame", x: left - 4, y: middle - 15, width: 136, height: 30, rx: 5 }, group);
-  svg("rect", { class: "track", x: left, y: middle + 5, width: 128, height: 6 }, group);
+  svg("rect", { class: "frame", x: left - 4, y: middle - 15, width: 136, height: 30, rx: 5 }, item);
+  svg("rect", { class: "track", x: left, y: middle + 5, width: 128, height: 6 }, looks);
   svg("rect", { class: colorOfClass(tree, best), x: left, y: middle + 5,
-    width: Math.max(1, 128 * share), height: 6 }, group);
+    width: Math.max(1, 128 * share), height: 6 }, looks);
   const percent = writePercent(share, 0);
   const name = shorten(tree.classes[best], 90, "600 12.5px");
-  svg("text", { class: "name", x: left, y: middle + 0.5 }, group, name);
-  svg("text", { class: "number", x: left + 128, y: middle + 0.5 }, group, percent);
+  svg("text", { class: "name", x: left, y: middle + 0.5 }, looks, name);
+  svg("text", { class: "number", x: left + 128, y: middle + 0.5 }, looks, percent);
   const answer = app.firstAnswer();
   if (!answer || (!app.state.soft && answer.leaf !== leaf)) return;
-  svg("text", { class: "arrival", x: left + 138, y: middle + 4 }, group,
+  svg("text", { class: "arrival", x: left + 138, y: middle + 4 }, looks,
     writePercent(answer.reach(~leaf), answer.reach(~leaf) < 0.0995 ? 1 : 0));
 }
 
-function drawFolded(app, group, node, left, middle) {
+function drawFolded(app, item, looks, node, left, middle) {
   const { tree } = app;
-  svg("rect", { class: "frame", x: left - 4, y: middle - 15, width: 136, height: 30, rx: 15 }, group);
+  svg("rect", { class: "frame", x: left - 4, y: middle - 15, width: 136, height: 30, rx: 15 }, item);
   let x = left + 8;
   const below = tree.leavesBelow.get(node);
   for (const [k, count] of countClassesBelow(tree, node)) {
     const width = (112 * count) / below;
-    svg("rect", { class: colorOfClass(tree, k), x, y: middle + 5, width, height: 6 }, group);
+    svg("rect", { class: colorOfClass(tree, k), x, y: middle + 5, width, height: 6 }, looks);
     x += width;
   }
-  svg("text", { class: "name", x: left + 8, y: middle + 0.5 }, group, `${node}: ${below} leaves`);
+  svg("text", { class: "name", x: left + 8, y: middle + 0.5 }, looks, `${node}: ${below} leaves`);
   const answer = app.firstAnswer();
   if (!answer || !app.state.soft) return;
-  svg("text", { class: "arrival", x: left + 148, y: middle + 4 }, group, writePercent(answer.reach(node), 0));
+  svg("text", { class: "arrival", x: left + 148, y: middle + 4 }, looks, writePercent(answer.reach(node), 0));
 }
 
 function countClassesBelow(tree, node) {

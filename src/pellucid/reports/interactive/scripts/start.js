@@ -65,7 +65,7 @@ function startView() {
   const stage = html("div", { class: "stage" }, host);
   const canvas = html("div", { class: "canvas" }, stage);
   const treeTools = html("div", { class: "tree-tools", role: "group", "aria-label": "The drawing" }, canvas);
-  const frame = html("div", { class: "frame" }, canvas);
+  const frame = html("div", { class: "sheet" }, canvas);
   const panel = html("section", { class: "panel", "aria-label": "What is open", tabindex: -1 }, stage);
   const answersHost = html("section", { "aria-label": "Why this answer" }, host);
   const view = createTreeView(app, frame);

@@ -116,15 +116,17 @@ function createTreeView(app, frame) {
       }
     }
     const label = describeNode(node, folded);
-    const group = svg("g", {
-      class: classes.join(" "), role: "treeitem", "data-node": node, "aria-label": label,
-      "aria-level": 1 + tree.levels.get(node), "aria-selected": node === app.state.node,
-      tabindex: node === view.focused ? 0 : -1,
-    }, parent);
-    if (!isLeaf(node)) group.setAttribute("aria-expanded", !folded);
+    const group = svg("g", { class: classes.join(" ") }, parent);
+    const item = svg("g", {
+      role: "treeitem", "data-node": node, "aria-label": label, "aria-level": 1 + tree.levels.get(node),
+      "aria-selected": node === app.state.node, tabindex: node === view.focused ? 0 : -1,
+    }, group);
+    if (!isLeaf(node)) item.setAttribute("aria-expanded", !folded);
     svg("title", {}, group, label);
-    if (view.isOverview) drawMark(app, group, node, folded, left, middle, view.rowPx());
-    else drawNodeBody(app, group, node, folded, left, middle);
+    const looks = svg("g", { class: "looks", "aria-hidden": "true" }, group);
+    if (view.isOverview) drawMark(app, item, looks, node, folded, left, middle, view.rowPx());
+    else drawNodeBody(app, item, looks, node, folded, left, middle);
+    if (!isLeaf(node) && !view.isOverview) drawFoldMark(group, node, folded, left, middle);
   }
 
   function describeNode(node, folded) {
