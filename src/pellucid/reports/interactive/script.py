@@ -18,6 +18,7 @@ SCRIPTS = (
     "elements",
     "pictures",
     "histogram",
+    "node_drawing",
     "tree_view",
     "tree_keys",
     "zoom",

@@ -50,7 +50,7 @@ function createImageAnswers(app, host) {
       tag(header, right ? "✓ right" : "✗ wrong", right ? "right" : "wrong");
     }
     const summary = html("div", { class: "summary" }, article);
-    drawWhole(html("div", { class: "whole" }, summary), image, answer);
+    drawWhole(html("div", { class: "whole" }, summary), image);
     const facts = html("div", {}, summary);
     drawFacts(facts, image, answer);
     if (app.state.soft) {
@@ -63,12 +63,12 @@ function createImageAnswers(app, host) {
     drawSteps(article, image, answer);
   }
 
-  function drawWhole(parent, image, answer) {
-    const label = `${image.name}; boxed: the ${writeCount(answer.path.length, "patch", "patches")} compared on its path`;
-    const picture = showBoxed(parent, image, null, 180, label);
-    for (const { branch, present } of answer.path) {
-      outline(picture, image.boxes[branch], branch === app.state.node ? "chosen" : present ? "thin" : "thin missed");
-    }
+  /* The image; boxed where its patch most similar to the open branch is. */
+  function drawWhole(parent, image) {
+    const { node } = app.state;
+    const box = node !== null && !isLeaf(node) ? image.boxes[node] : null;
+    const label = box ? `${image.name}; boxed: the patch most similar to branch ${node}` : image.name;
+    showBoxed(parent, image, box, 180, label);
   }
 
   function drawFacts(parent, image, answer) {
@@ -112,7 +112,8 @@ function createImageAnswers(app, host) {
     const body = html("tbody", {}, table);
     for (const { leaf, probability } of rankLeaves(tree, answer, 5)) {
       const row = html("tr", {}, body);
-      nodeButton(html("th", { scope: "row", class: "name" }, row), tree, ~leaf, open);
+      nodeButton(html("th", { scope: "row", class: "name" }, row), tree, ~leaf, open,
+        `leaf ${leaf}: ${tree.classes[tree.majority[leaf]]}`);
       const bar = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
         html("td", { class: "bar" }, row));
       svg("rect", { class: "track", width: 100, height: 10 }, bar);

@@ -46,9 +46,9 @@ function showPart(parent, shown, view, sidePx, label, kind) {
   return node;
 }
 
-function outline(parent, [top, left, bottom, right], kind = "") {
+function outline(parent, [top, left, bottom, right]) {
   for (const line of ["box-under", "box-over"]) { // dark under light: seen on any picture
-    svg("rect", { class: `${line} ${kind}`, x: left, y: top, width: right - left, height: bottom - top },
+    svg("rect", { class: line, x: left, y: top, width: right - left, height: bottom - top },
       parent);
   }
 }

@@ -65,7 +65,7 @@ function startView() {
   const stage = html("div", { class: "stage" }, host);
   const canvas = html("div", { class: "canvas" }, stage);
   const treeTools = html("div", { class: "tree-tools", role: "group", "aria-label": "The drawing" }, canvas);
-  const frame = html("div", { class: "frame" }, canvas);
+  const frame = html("div", { class: "sheet" }, canvas);
   const panel = html("section", { class: "panel", "aria-label": "What is open", tabindex: -1 }, stage);
   const answersHost = html("section", { "aria-label": "Why this answer" }, host);
   const view = createTreeView(app, frame);
@@ -130,8 +130,8 @@ function startView() {
 function addTreeTools(app, view, host, canvas) {
   button(host, "−", () => view.zoomBy(0.8), { "aria-label": "Zoom out" });
   button(host, "+", () => view.zoomBy(1.25), { "aria-label": "Zoom in" });
-  button(host, "Whole tree", () => view.fit());
-  button(host, "Readable", () => view.start());
+  button(host, "Whole tree", () => { foldAll(app, false); view.draw(); view.fit(); });
+  button(host, "Start view", () => { app.folds.clear(); view.draw(); view.start(); });
   button(host, "Unfold all", () => { foldAll(app, false); view.draw(); });
   button(host, "Fold all", () => { foldAll(app, true); view.draw(); view.start(); });
   button(host, "Save SVG", () => saveSvg(view));

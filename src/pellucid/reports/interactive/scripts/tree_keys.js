@@ -5,8 +5,8 @@ const ARROWS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home
 function listenToTree(app, view) {
   const { tree } = app;
   const nodeOf = (event) => {
-    const group = event.target.closest("[data-node]");
-    return group ? Number(group.dataset.node) : null;
+    const part = event.target.closest("[data-node], [data-fold]");
+    return part ? Number(part.dataset.node ?? part.dataset.fold) : null;
   };
   view.drawing.addEventListener("click", (event) => {
     if (view.wasDragged) return;

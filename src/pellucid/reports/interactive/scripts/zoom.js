@@ -6,19 +6,27 @@ function addZoom(app, view) {
   const { frame } = view;
   /* Zoom by a factor and keep the point under (x, y) of the frame where it is. */
   view.zoomBy = (factor, x = frame.clientWidth / 2, y = frame.clientHeight / 2) => {
-    const before = view.scale;
+    const before = view.isOverview ? OVERVIEW_BELOW * 0.99 : view.scale;
     const [left, top] = [frame.scrollLeft + x, frame.scrollTop + y];
+    const wasOverview = view.isOverview;
     view.setScale(before * factor);
+    if (view.isOverview) return;
+    if (wasOverview) return view.center(view.focused);
     const grown = view.scale / before;
     frame.scrollLeft = left * grown - x;
     frame.scrollTop = top * grown - y;
   };
-  const wholeScale = () =>
-    Math.min((frame.clientWidth - 2) / view.size[0], (roomFor(frame) - 2) / view.size[1], 1.25);
+  const wholeScale = () => {
+    const [width, height] = view.naturalSize();
+    return Math.min((frame.clientWidth - 2) / width, (roomFor(frame) - 2) / height, 1.25);
+  };
+  view.overviewSize = () => [
+    Math.max(260, frame.clientWidth - 2), Math.max(260, Math.min(roomFor(frame) - 2, 18 * view.layout.rows + 30)),
+  ];
   view.fit = () => view.setScale(wholeScale());
   /* The whole tree where it stays readable, else its root at a readable size. */
   view.start = () => {
-    const wide = (frame.clientWidth - 2) / view.size[0];
+    const wide = (frame.clientWidth - 2) / view.naturalSize()[0];
     const whole = wholeScale();
     const scale = whole >= LEAST_READABLE ? whole : Math.max(LEAST_READABLE, Math.min(1, wide));
     view.setScale(scale);
