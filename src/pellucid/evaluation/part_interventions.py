@@ -28,8 +28,8 @@ class PartInterventions:
     """Answers to renderings of the same images with changes, and where parts and objects are.
 
     Attributes:
-        by_kept_parts: Probabilities with each set of parts, (n, 2**parts, classes); bit ``p`` of the
-            set's number says whether part ``p`` is there, so the last set is the plain image.
+        by_kept_parts: Probabilities with each set of parts, (n, 2**parts, classes); bit ``p`` of
+            the set's number says whether part ``p`` is there: the last set is the plain image.
         without_object: Probabilities without one background object, NaN where it is not visible.
         parts: Pixels whose color a part has a share in (`PartAnnotations.touched`).
         part_masks: Pixels where a part is topmost.

@@ -44,15 +44,15 @@ def measure_single_deletion(
 ) -> Measure:
     """Return the mean over images of Spearman's correlation of importance and effect of the parts.
 
-    Source: Hesse et al. 2023, single deletion. Deviation: the raw correlation, not moved to [0, 1];
-    hidden parts are left out; an explanation that gives all parts the same counts 0 instead of being
-    left out.
+    Source: Hesse et al. 2023, single deletion. Deviation: the raw correlation, not moved to
+    [0, 1]; hidden parts are left out; an explanation that gives all parts the same counts 0 instead
+    of being left out.
     """
     found = rank_correlations(importance, drops, visible)
     known = found[~np.isnan(found)]
     note = (
-        "rank correlation over the parts of an image of said importance and of what really removing "
-        "the part costs the class (FunnyBirds; raw correlation, hidden parts left out)"
+        "rank correlation, over the parts of an image, of said importance and of what removing the "
+        "part really costs the class (FunnyBirds; raw correlation, hidden parts left out)"
     )
     if not len(known):
         note = "no image has three visible parts that the model's answer depends on differently"
