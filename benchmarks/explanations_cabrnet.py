@@ -12,6 +12,7 @@ its repository), through its own classes, with these changes, which the pictures
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -207,9 +208,10 @@ class CabrnetTree:
     The evidence of a pixel is made as for Pellucid's tree: each prototype's share in the class's
     probability (what would be lost if it were not in the image), spread over the picture that shows
     where it is. That picture is CaBRNet's own: the cell of greatest similarity, enlarged to the
-    image by cubic interpolation (``cubic_upsampling`` at location ``max``). The box is the one it draws, around all values above 1 - .7
-    (``bbox_to_percentile``, the percentile of its configurations). A prototype is present where its
-    own explanation shows it: at the turns called similar on the way to the decision leaf.
+    image by cubic interpolation (``cubic_upsampling`` at location ``max``). The box is the one it
+    draws, around all values above 1 - .7 (``bbox_to_percentile``, the percentile of its
+    configurations). A prototype is present where its own explanation shows it: at the turns called
+    similar on the way to the decision leaf.
 
     Args:
         model: Projected and pruned.
@@ -315,7 +317,7 @@ class CabrnetTree:
             _, nodes = self.model(images, strategy=SamplingStrategy.GREEDY)
         for image, leaf in enumerate(nodes["decision_leaf"]):
             path = self._paths[leaf]
-            for parent, child in zip(path, path[1:], strict=False):
+            for parent, child in itertools.pairwise(path):
                 node = self._nodes[parent]
                 if node.get_submodule(f"{parent}_child_sim").node_id == child:
                     shown[image, node.proto_idxs[0]] = True
