@@ -11,9 +11,9 @@ in an environment of its own:
     python -m venv cabrnet-env && cabrnet-env/bin/pip install cabrnet==1.2
     cabrnet-env/bin/pip install --no-deps jaxtyping wadler-lindig timm safetensors platformdirs
 
-This file then runs there too, with Pellucid from the source folder. Without ``--cabrnet-python`` its
-figures are those of the last time. Nothing is chosen by the test images: the last epoch stands, no
-setting was tried on them.
+This file then runs there too, with Pellucid from the source folder. Without ``--cabrnet-python``
+its figures are those of the last time. Nothing is chosen by the test images: the last epoch stands,
+no setting was tried on them.
 """
 
 from __future__ import annotations

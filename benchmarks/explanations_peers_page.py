@@ -17,10 +17,10 @@ ROWS = {
 }
 HEAD = """# Explanations of a CNN, of CaBRNet and of Pellucid
 
-Written by `python benchmarks/explanations_peers.py`; how to measure again is said at the top of that
-file. All models learned the same creatures (64 px, 20 classes, 100 training images each, seed of the
-pictures 0) and were measured by `pellucid.evaluation.evaluate_explanations` on the same {images} test
-images; the pixels' SHA-256 is the same for all. Nothing was chosen by the test images.
+Written by `python benchmarks/explanations_peers.py`; how to measure again is said at the top of
+that file. All models learned the same creatures (64 px, 20 classes, 100 training images each, seed
+of the pictures 0) and were measured by `pellucid.evaluation.evaluate_explanations` on the same
+{images} test images; the pixels' SHA-256 is the same for all. Nothing was chosen by the test images.
 """
 
 
