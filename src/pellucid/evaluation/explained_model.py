@@ -29,11 +29,22 @@ class Matches:
         boxes: (top, left, bottom, right) px of that patch, half-open as `pellucid.backbones.Box`.
         present: Which prototypes the model's answer says are in the image. Of a tree: those at
             which the greedy walk goes right. Measures of where prototypes look use these.
+        centers_px: (row, column) of each patch's middle; the middle of the upper left pixel is
+            (0.5, 0.5). None takes the middle of the box, which at the image's edge is not that of
+            the patch: boxes end there.
     """
 
     similarity: Float[Tensor, "batch prototypes"]
     boxes: Int[Tensor, "batch prototypes 4"]
     present: Bool[Tensor, "batch prototypes"]
+    centers_px: Float[Tensor, "batch prototypes 2"] | None = None
+
+    @property
+    def middles(self) -> Float[Tensor, "batch prototypes 2"]:
+        """(row, column) of each patch's middle, px."""
+        if self.centers_px is not None:
+            return self.centers_px
+        return (self.boxes[..., :2] + self.boxes[..., 2:]) / 2
 
 
 @runtime_checkable
@@ -41,15 +52,18 @@ class ExplainedModel(Protocol):
     """A classifier with an attribution: all that `evaluate_explanations` needs.
 
     Images are uint8 (b, 3, height, width) of one size; every answer is a tensor on the CPU. Both
-    methods must treat each image by itself.
-
-    Attributes:
-        name: What to call it in tables.
-        class_names: In the order of the probabilities.
+    methods must treat each image by itself. `name` and `class_names` may be plain attributes.
     """
 
-    name: str
-    class_names: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """What to call it in tables."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the probabilities."""
+        ...
 
     def probabilities(
         self, images: UInt8[Tensor, "batch 3 height width"]
@@ -66,13 +80,12 @@ class ExplainedModel(Protocol):
 
 @runtime_checkable
 class PrototypeModel(ExplainedModel, Protocol):
-    """An `ExplainedModel` that compares patches of the image with prototypes.
+    """An `ExplainedModel` that compares patches of the image with prototypes."""
 
-    Attributes:
-        prototype_count: How many prototypes there are.
-    """
-
-    prototype_count: int
+    @property
+    def prototype_count(self) -> int:
+        """How many prototypes there are."""
+        ...
 
     def match(self, images: UInt8[Tensor, "batch 3 height width"]) -> Matches:
         """Return where each prototype is found in each image."""
@@ -119,10 +132,11 @@ class TreeExplainer:
         self, images: UInt8[Tensor, "batch 3 height width"], classes: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch height width"]:
         """Return how much of the class's probability rests on each pixel: see `explain_pixels`."""
+        device = self.fitted.device
         parts = [
-            explain_pixels(self.fitted, part, chosen.to(part.device)).cpu()
+            explain_pixels(self.fitted, part.to(device), chosen.to(device)).cpu()
             for part, chosen in zip(
-                self._normalized(images), classes.split(_BATCH_IMAGES), strict=True
+                images.split(_BATCH_IMAGES), classes.split(_BATCH_IMAGES), strict=True
             )
         ]
         return torch.cat(parts)
@@ -133,17 +147,24 @@ class TreeExplainer:
         on_path = torch.zeros(tree.topology.leaves, tree.topology.branches, dtype=torch.bool)
         for leaf, path in enumerate(tree.topology.paths):
             on_path[leaf, [branch for branch, _ in path]] = True
-        similarity, boxes, present = [], [], []
+        height, width = self.fitted.recipe.prototype_size
+        rows, columns = self.fitted.receptive_field.latent_size
+        cell = torch.tensor(self.fitted.image_size) / torch.tensor([rows, columns])
+        similarity, boxes, present, centers = [], [], [], []
         with torch.inference_mode():
             for part in self._normalized(images):
                 answers = tree.answer(part)
                 distances = answers.distances.cpu()
-                row, column = answers.positions.cpu().unbind(2)
+                positions = answers.positions.cpu()
+                row, column = positions.unbind(2)
+                centers.append((positions + torch.tensor([height, width]) / 2) * cell)
                 similarity.append(torch.exp(-distances))
                 boxes.append(self._boxes[row, column])
                 is_near = distances <= TURNING_DISTANCE
                 present.append(is_near & on_path[answers.greedy_leaf.cpu()])
-        return Matches(torch.cat(similarity), torch.cat(boxes), torch.cat(present))
+        return Matches(
+            torch.cat(similarity), torch.cat(boxes), torch.cat(present), torch.cat(centers)
+        )
 
     def greedy_predictions(
         self, images: UInt8[Tensor, "batch 3 height width"]

@@ -14,19 +14,50 @@ from torch import Tensor
 from pellucid._checks import DataError, UsageError, check_integer
 from pellucid._progress import Progress
 from pellucid.data import Creatures, LabelledData
-from pellucid.evaluation.explained_model import ExplainedModel, Matches, PrototypeModel
-from pellucid.evaluation.local_perturbation import measure_local_perturbation, perturb_boxes
-from pellucid.evaluation.measure import Measure, interval_of_share
-from pellucid.evaluation.part_interventions import (
-    count_renderings,
-    intervene,
-    pool_by_region,
-    score_drops,
+from pellucid.evaluation.annotated_measures import (
+    Explain,
+    count_steps,
+    measure_annotated,
+    not_annotated,
 )
-from pellucid.evaluation.replacements import REPLACEMENTS
-from pellucid.evaluation.single_deletion import measure_single_deletion
+from pellucid.evaluation.deletion_curves import (
+    STEPS,
+    curve_areas,
+    measure_curves,
+    random_importance,
+)
+from pellucid.evaluation.explained_model import (
+    ExplainedModel,
+    Matches,
+    PrototypeModel,
+    TreeExplainer,
+)
+from pellucid.evaluation.findings import list_findings
+from pellucid.evaluation.local_perturbation import (
+    INSIDE,
+    OUTSIDE,
+    count_perturbed,
+    measure_local_perturbation,
+    perturb_boxes,
+)
+from pellucid.evaluation.measure import Definition, Measure
+from pellucid.evaluation.part_interventions import Tick
+from pellucid.evaluation.tree_figures import (
+    BOX_SIZE,
+    measure_box_size,
+    measure_class_coverage,
+    measure_tree,
+    no_tree,
+)
 
+ACCURACY = Definition("accuracy", "accuracy", "higher", "share", "share of right answers")
+EXPLAINED_STEPS = 20
+"""An explained image counts as so many answered ones, in the progress shown."""
+
+CURVE_STEPS = 4 * (STEPS + 1)
 _IMAGES = 200
+_CURVE_IMAGES = 100
+_BATCH_IMAGES = 32
 
 
 @dataclass(frozen=True)
@@ -115,54 +146,108 @@ def evaluate_explanations(
         )
     chosen = _choose(data.splits.test, images, seed)
     pixels, labels = data.images.read(chosen), data.images.labels[chosen]
-    answers = model.probabilities(pixels)
-    classes = answers.argmax(1)
-    right = int((classes == labels).sum())
-    measures = [
-        Measure(
-            "accuracy",
-            "accuracy",
-            right / len(labels),
-            *interval_of_share(right, len(labels)),
-            1 / len(model.class_names),
-            "higher",
-            "share",
-            len(labels),
-            "share of right answers",
-        )
-    ]
-    matches: Matches | None = None
-    if isinstance(model, PrototypeModel):
-        matches = model.match(pixels)
-    steps = 0
-    if isinstance(data.images, Creatures):
-        steps += count_renderings(data.images, len(chosen))
-    if matches is not None:
-        steps += 4 * len(REPLACEMENTS) * min(400, int(matches.present.sum()))
-    importance = model.importance(pixels, classes)
-    with Progress(steps, "image", "measuring explanations", quiet=quiet) as progress:
+    answers = model.probabilities(pixels).argmax(1)
+    matches = model.match(pixels) if isinstance(model, PrototypeModel) else None
+    steps = _count_steps(data, len(chosen), matches)
+    with Progress(steps, "step", "measuring explanations", quiet=quiet) as progress:
+        explain = _count_explained(model, progress.update)
+        importance = explain(pixels, answers)
+        measures = [ACCURACY.of_share((answers == labels).numpy(), chance=_guess(labels))]
         if isinstance(data.images, Creatures):
-            changed = intervene(model, data.images, chosen, tick=progress.update)
-            visible = changed.parts.flatten(2).any(2).numpy()
-            measures.append(
-                measure_single_deletion(
-                    pool_by_region(importance, changed.parts).numpy(),
-                    score_drops(changed.plain, changed.without_part, classes),
-                    visible,
-                    seed=seed,
-                )
+            measures += measure_annotated(
+                model,
+                data.images,
+                chosen,
+                pixels,
+                answers,
+                importance,
+                explain=explain,
+                matches=matches,
+                seed=seed,
+                tick=progress.update,
             )
-        if isinstance(model, PrototypeModel) and matches is not None:
-            perturbed = perturb_boxes(model, pixels, matches, seed=seed, tick=progress.update)
-            measures += measure_local_perturbation(perturbed, seed=seed)
+        else:
+            measures += not_annotated()
+        measures += _measure_boxes(model, pixels, matches, seed, progress.update)
+        measures += _measure_curves(model, pixels, answers, importance, seed, progress.update)
+        if isinstance(model, TreeExplainer):
+            measures += measure_tree(model, data, chosen, answers.numpy(), seed=seed)
+        else:
+            measures += no_tree()
+        coverage, unanswered = measure_class_coverage(model, pixels, labels.numpy())
+        measures.append(coverage)
+    by_name = {measure.name: measure for measure in measures}
     return ExplanationEvaluation(
         model=model.name,
         data=data.name,
         measures=tuple(measures),
         images=len(chosen),
         seconds=round(time.perf_counter() - started, 3),
-        findings=(),
+        findings=list_findings(
+            by_name, is_tree=isinstance(model, TreeExplainer), unanswered=unanswered
+        ),
     )
+
+
+def _count_steps(data: LabelledData, count: int, matches: Matches | None) -> int:
+    """Return how many images will be answered; one that is explained counts as several."""
+    steps = EXPLAINED_STEPS * count + CURVE_STEPS * min(count, _CURVE_IMAGES)
+    if isinstance(data.images, Creatures):
+        steps += count_steps(data.images, count) + 2 * EXPLAINED_STEPS * count
+    if matches is not None:
+        steps += count_perturbed(matches)
+    return steps
+
+
+def _count_explained(model: ExplainedModel, tick: Tick) -> Explain:
+    """Return ``model.importance`` for any number of images, telling of progress."""
+
+    def explain(images: Tensor, classes: Tensor) -> Tensor:
+        parts = []
+        for some, chosen in zip(
+            images.split(_BATCH_IMAGES), classes.split(_BATCH_IMAGES), strict=True
+        ):
+            parts.append(model.importance(some, chosen).detach().float())
+            tick(EXPLAINED_STEPS * len(some))
+        return torch.cat(parts)
+
+    return explain
+
+
+def _measure_boxes(
+    model: ExplainedModel, pixels: Tensor, matches: Matches | None, seed: int, tick: Tick
+) -> tuple[Measure, ...]:
+    definitions = (BOX_SIZE, OUTSIDE, INSIDE)
+    if matches is None or not isinstance(model, PrototypeModel):
+        return tuple(each.unknown("only models with prototypes have it") for each in definitions)
+    perturbed = perturb_boxes(model, pixels, matches, seed=seed, tick=tick)
+    size = (pixels.shape[2], pixels.shape[3])
+    return (
+        measure_box_size(matches, size, seed=seed),
+        *measure_local_perturbation(perturbed, seed=seed),
+    )
+
+
+def _measure_curves(
+    model: ExplainedModel,
+    pixels: Tensor,
+    answers: Tensor,
+    importance: Tensor,
+    seed: int,
+    tick: Tick,
+) -> tuple[Measure, ...]:
+    pixels, answers = pixels[:_CURVE_IMAGES], answers[:_CURVE_IMAGES]
+    random = random_importance(len(pixels), (pixels.shape[2], pixels.shape[3]), seed=seed)
+    areas, by_chance = (
+        curve_areas(model, pixels, answers, said, tick=tick)
+        for said in (importance[:_CURVE_IMAGES], random)
+    )
+    return measure_curves(areas, by_chance, seed=seed)
+
+
+def _guess(labels: Tensor) -> float:
+    """Return the share of the commonest class: what always answering with it would get."""
+    return float(labels.bincount().max()) / len(labels)
 
 
 def _choose(indices: Tensor, count: int, seed: int) -> Tensor:

@@ -6,15 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.evaluation.explained_model import Matches, PrototypeModel
-from pellucid.evaluation.measure import Measure, interval_of_mean
+from pellucid.evaluation.measure import Definition, Measure
 from pellucid.evaluation.part_interventions import Tick
+from pellucid.evaluation.pixel_boxes import fill_boxes, move_boxes
 from pellucid.evaluation.replacements import REPLACEMENTS, replacement_pixels
 
+OUTSIDE = Definition(
+    "local_perturbation_outside",
+    "similarity change, outside of the box replaced",
+    "lower",
+    "relative change",
+    "mean relative change of a present prototype's similarity when all outside its box becomes "
+    "noise, a blur or another image; the nearest patch may move (goal < 5 %)",
+)
+INSIDE = Definition(
+    "local_perturbation_inside",
+    "similarity fall, inside of the box replaced",
+    "higher",
+    "relative change",
+    "mean relative fall of a present prototype's similarity when its box becomes noise, a blur or "
+    "another image; the nearest patch may move (goal > 30 %)",
+)
 _MOST_PAIRS = 400
 _BATCH_PAIRS = 64
 
@@ -58,22 +75,23 @@ def perturb_boxes(
         images: Several images; each is also what others are replaced with.
         matches: The model's answer to ``images``.
         seed: Of noise, random boxes and, where there are more than 400 pairs, of the choice.
-        tick: Is told of progress; in all ``4 * len(REPLACEMENTS)`` images a pair.
+        tick: Is told of progress; in all `count_perturbed` images.
     """
     tick = tick or (lambda _: None)
     generator = torch.Generator().manual_seed(seed)
+    size = (images.shape[2], images.shape[3])
     pairs = matches.present.nonzero()
     if len(pairs) > _MOST_PAIRS:
         pairs = pairs[torch.randperm(len(pairs), generator=generator)[:_MOST_PAIRS].sort().values]
     image, prototype = pairs.unbind(1)
     boxes = matches.boxes[image, prototype]
-    elsewhere = move_boxes(boxes, tuple(images.shape[2:]), generator=generator)
+    elsewhere = move_boxes(boxes, size, generator=generator)
     columns = np.zeros((4, len(pairs), len(REPLACEMENTS)))
     for number, name in enumerate(REPLACEMENTS):
         other = replacement_pixels(name, images, generator=generator)
         for rows in torch.arange(len(pairs)).split(_BATCH_PAIRS):
             for place, some_boxes in enumerate((boxes, elsewhere)):
-                inside = fill_boxes(some_boxes[rows], tuple(images.shape[2:]))[:, None]
+                inside = fill_boxes(some_boxes[rows], size)[:, None]
                 plain, changed = images[image[rows]], other[image[rows]]
                 for side, is_kept in enumerate((inside, ~inside)):
                     mixed = torch.where(is_kept, plain, changed)
@@ -86,31 +104,9 @@ def perturb_boxes(
     return PerturbedSimilarities(image.numpy(), before, *columns)
 
 
-def move_boxes(
-    boxes: Int[Tensor, "n 4"], image_size: tuple[int, int], *, generator: torch.Generator
-) -> Int[Tensor, "n 4"]:
-    """Return boxes of the same sizes at places drawn uniformly from those inside the image."""
-    sizes = boxes[:, 2:] - boxes[:, :2]
-    room = torch.tensor(image_size) - sizes + 1
-    start = (torch.rand(len(boxes), 2, generator=generator, dtype=torch.float64) * room).long()
-    return torch.cat([start, start + sizes], dim=1)
-
-
-def fill_boxes(
-    boxes: Int[Tensor, "n 4"], image_size: tuple[int, int]
-) -> Bool[Tensor, "n height width"]:
-    """Return for each box which pixels are in it."""
-    top, left, bottom, right = (side[:, None] for side in boxes.unbind(1))
-    row, column = torch.arange(image_size[0]), torch.arange(image_size[1])
-    down, across = (row >= top) & (row < bottom), (column >= left) & (column < right)
-    return down[:, :, None] & across[:, None, :]
-
-
-def relative_changes(
-    before: Float[np.ndarray, " pairs"], after: Float[np.ndarray, "pairs replacements"]
-) -> NDArray[np.float64]:
-    """Return ``(after - before) / before`` averaged over the replacements, (pairs,)."""
-    return ((after - before[:, None]) / before[:, None]).mean(axis=1)
+def count_perturbed(matches: Matches) -> int:
+    """Return how many images `perturb_boxes` matches again."""
+    return 4 * len(REPLACEMENTS) * min(_MOST_PAIRS, int(matches.present.sum()))
 
 
 def measure_local_perturbation(
@@ -125,60 +121,28 @@ def measure_local_perturbation(
     noise, a blur and another image instead of an adversarial change, and the box is replaced too.
     """
     s = similarities
-    outside = np.abs((s.outside - s.before[:, None]) / s.before[:, None]).mean(axis=1)
-    elsewhere = np.abs((s.outside_elsewhere - s.before[:, None]) / s.before[:, None]).mean()
-    fall = -relative_changes(s.before, s.inside)
-    return (
-        _make(
-            "local_perturbation_outside",
-            "similarity change, outside of the box replaced",
-            s.image,
-            outside,
-            float(elsewhere) if len(s.before) else None,
-            "lower",
-            "mean relative change of a present prototype's similarity when all outside its box "
-            "becomes noise, a blur or another image; the nearest patch may move (goal < 5 %)",
-            seed,
-        ),
-        _make(
-            "local_perturbation_inside",
-            "similarity fall, inside of the box replaced",
-            s.image,
-            fall,
-            float(-relative_changes(s.before, s.inside_elsewhere).mean()) if len(fall) else None,
-            "higher",
-            "mean relative fall of a present prototype's similarity when its box becomes noise, a "
-            "blur or another image; the nearest patch may move (goal > 30 %)",
-            seed,
-        ),
-    )
-
-
-def _make(
-    name: str,
-    label: str,
-    image: NDArray[np.int64],
-    values: NDArray[np.float64],
-    chance: float | None,
-    better: str,
-    note: str,
-    seed: int,
-) -> Measure:
-    if not len(values):
+    if not len(s.before):
         nothing = "no prototype is present in any image"
-        return Measure(name, label, None, None, None, None, better, "relative change", 0, nothing)
-    _, where, counts = np.unique(image, return_inverse=True, return_counts=True)
-    by_image = np.bincount(where, weights=values) / counts
-    low, high = interval_of_mean(by_image, weights=counts.astype(float), seed=seed)
-    return Measure(
-        name=name,
-        label=label,
-        value=float(values.mean()),
-        low=low,
-        high=high,
-        chance=chance,
-        better=better,
-        unit="relative change",
-        total=len(counts),
-        note=note,
+        return OUTSIDE.unknown(nothing), INSIDE.unknown(nothing)
+    moved = np.abs(_relative(s.before, s.outside)).mean(axis=1)
+    fallen = -_relative(s.before, s.inside).mean(axis=1)
+    _, image, counts = np.unique(s.image, return_inverse=True, return_counts=True)
+    weights = counts.astype(float)
+    return (
+        OUTSIDE.of_mean(
+            np.bincount(image, weights=moved) / counts,
+            weights=weights,
+            chance=float(np.abs(_relative(s.before, s.outside_elsewhere)).mean()),
+            seed=seed,
+        ),
+        INSIDE.of_mean(
+            np.bincount(image, weights=fallen) / counts,
+            weights=weights,
+            chance=float(-_relative(s.before, s.inside_elsewhere).mean()),
+            seed=seed,
+        ),
     )
+
+
+def _relative(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (after - before[:, None]) / before[:, None]

@@ -47,6 +47,67 @@ class Measure:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Definition:
+    """What a measure is, before anything is measured; the fields are those of `Measure`."""
+
+    name: str
+    label: str
+    better: str
+    unit: str
+    note: str
+
+    def unknown(self, why: str) -> Measure:
+        """Return the measure without a value, and with the reason as its note."""
+        return self.of(None, None, None, total=0, note=why)
+
+    def of(
+        self,
+        value: float | None,
+        low: float | None,
+        high: float | None,
+        *,
+        total: int,
+        chance: float | None = None,
+        note: str | None = None,
+    ) -> Measure:
+        """Return the measure with this value."""
+        return Measure(
+            name=self.name,
+            label=self.label,
+            value=value,
+            low=low,
+            high=high,
+            chance=chance,
+            better=self.better,
+            unit=self.unit,
+            total=total,
+            note=self.note if note is None else note,
+        )
+
+    def of_share(self, holds: NDArray[np.bool_], *, chance: float | None = None) -> Measure:
+        """Return the share of independent cases that hold, with Wilson's interval."""
+        if not len(holds):
+            return self.unknown("there was nothing to measure it on")
+        count, total = int(holds.sum()), len(holds)
+        return self.of(count / total, *interval_of_share(count, total), total=total, chance=chance)
+
+    def of_mean(
+        self,
+        values: NDArray[np.float64],
+        *,
+        weights: NDArray[np.float64] | None = None,
+        chance: float | None = None,
+        seed: int = 0,
+    ) -> Measure:
+        """Return the (weighted) mean over images, with a bootstrap interval over them."""
+        if not len(values):
+            return self.unknown("there was nothing to measure it on")
+        low, high = interval_of_mean(values, weights=weights, seed=seed)
+        value = float(np.average(values, weights=weights))
+        return self.of(value, low, high, total=len(values), chance=chance)
+
+
 def interval_of_share(count: int, total: int) -> tuple[float, float]:
     """Return the 95 % Wilson interval of ``count`` among ``total`` >= 1 independent cases."""
     interval = binomtest(count, total).proportion_ci(_LEVEL / 100, method="wilson")
@@ -65,18 +126,15 @@ def interval_of_mean(
 
     Args:
         values: One number an image (or prototype), finite, shape (n,) with n >= 1.
-        weights: How much each counts, >= 0, such as the number of parts that ``values`` averages.
+        weights: How much each counts, > 0, such as the number of parts that ``values`` averages.
         seed: Of the resampling.
     """
     count = len(values)
-    if count == 1:
-        return float(values[0]), float(values[0])
     weights = np.ones(count) if weights is None else weights
     draws = np.random.default_rng(seed).multinomial(
         count, np.full(count, 1 / count), size=_RESAMPLES
     )
-    mass = draws @ weights
-    means = (draws @ (values * weights))[mass > 0] / mass[mass > 0]
+    means = (draws @ (values * weights)) / (draws @ weights)
     tail = (100 - _LEVEL) / 2
     low, high = np.percentile(means, [tail, 100 - tail])
     return float(low), float(high)

@@ -6,8 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pellucid.evaluation.measure import Measure, interval_of_mean
+from pellucid.evaluation.measure import Definition, Measure
 
+SINGLE_DELETION = Definition(
+    "single_deletion",
+    "single deletion",
+    "higher",
+    "correlation",
+    "rank correlation, over the parts of an image, of said importance and of what really removing "
+    "the part costs the answer (FunnyBirds 2023; raw correlation, hidden parts left out)",
+)
 _FEWEST_PARTS = 3
 
 
@@ -21,7 +29,7 @@ def rank_correlations(
 
     Args:
         importance: Of each part, (n, parts).
-        drops: Loss of the class's score when the part is removed, (n, parts).
+        drops: Loss of the answer's probability when the part is removed, (n, parts).
         visible: Which parts are there to be removed, (n, parts).
     """
     found = np.full(len(importance), np.nan)
@@ -50,24 +58,8 @@ def measure_single_deletion(
     """
     found = rank_correlations(importance, drops, visible)
     known = found[~np.isnan(found)]
-    note = (
-        "rank correlation, over the parts of an image, of said importance and of what removing the "
-        "part really costs the class (FunnyBirds; raw correlation, hidden parts left out)"
-    )
     if not len(known):
-        note = "no image has three visible parts that the model's answer depends on differently"
-        known_interval: tuple[float | None, float | None] = (None, None)
-    else:
-        known_interval = interval_of_mean(known, seed=seed)
-    return Measure(
-        name="single_deletion",
-        label="single deletion",
-        value=float(known.mean()) if len(known) else None,
-        low=known_interval[0],
-        high=known_interval[1],
-        chance=0.0,
-        better="higher",
-        unit="correlation",
-        total=len(known),
-        note=note,
-    )
+        return SINGLE_DELETION.unknown(
+            "no image has three visible parts that the answer depends on differently"
+        )
+    return SINGLE_DELETION.of_mean(known, chance=0.0, seed=seed)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from pellucid.evaluation.replacements import blur
 from pellucid.prototree import FittedTree
 from pellucid.prototree.model import ProtoTree
 from pellucid.prototree.routing import distributed, path_log_probabilities
 
-_SPREAD = 1 / 6
-"""Standard deviation of a patch's weights, as a share of its box's sides."""
+_STEPS = 16
+_BLUR = 1 / 8
+"""Deviation of the blurred image from which gradients are integrated, of the longer side."""
 
 
 def weigh_branches(
@@ -21,7 +23,8 @@ def weigh_branches(
 
     The soft answer is linear in each similarity: ``p = reach (sim R + (1 - sim) L) + rest``, where
     ``R`` and ``L`` are what the subtrees below the branch answer. Without the prototype ``sim`` is
-    0, and ``reach sim (R - L)`` is lost. As ``sim = exp(-d)``, that is exactly ``-dp/dd``.
+    0, and ``reach sim (R - L)`` is lost. As ``sim = exp(-d)``, that is exactly ``-dp/dd``. It is
+    negative where finding the prototype speaks against the class.
 
     Args:
         tree: The tree.
@@ -39,44 +42,39 @@ def weigh_branches(
 
 def explain_pixels(
     fitted: FittedTree,
-    images: Float[Tensor, "batch 3 height width"],
+    images: UInt8[Tensor, "batch 3 height width"],
     classes: Int[Tensor, " batch"],
 ) -> Float[Tensor, "batch height width"]:
-    """Return how much of one class's probability rests on each pixel.
+    """Return how much of one class's probability rests on each pixel; may be negative.
 
-    Each branch's weight is what `weigh_branches` says, negative where finding the prototype speaks
-    against the class. It is spread over the box of the branch's nearest patch, as a bell around its
-    middle that adds up to 1, since the middle of a receptive field counts for more than its edge.
+    ``sum over branches of weight_n / sim_n * IG(sim_n)``: what a branch is worth comes exactly from
+    the tree (`weigh_branches`), and where in the image its similarity comes from is found by
+    integrated gradients from the blurred image, since the middle of a box counts for more than
+    its edge, and a receptive field is larger than what the network uses of it. Over all pixels a
+    branch's map adds up to ``sim_n`` less its value in the blurred image, but for the finite steps.
+
+    Source: Sundararajan, Taly and Yan 2017, integrated gradients. Deviation: of the answer made
+    linear in the similarities, not of the answer itself; a blur is the baseline. Chosen on
+    validation images of creatures among eleven ways: see docs/concepts/explanation-measures.md.
 
     Args:
-        fitted: The tree.
-        images: Normalized, on the tree's device.
+        fitted: The tree, in evaluation mode.
+        images: Pixels, on the tree's device.
         classes: One an image.
     """
     tree = fitted.tree
+    sharp = fitted.normalization(images)
+    blurred = fitted.normalization(blur(images, deviation_px=_BLUR * max(images.shape[2:])))
     with torch.no_grad():
-        distances, positions = tree.distances(tree.latent(images))
+        distances, _ = tree.distances(tree.latent(sharp))
     weights = weigh_branches(tree, distances, classes)
-    bells_down, bells_across = _bells(fitted)
-    rows, columns = positions.to(weights.device).unbind(2)
-    down, across = bells_down.to(weights)[rows], bells_across.to(weights)[columns]
-    return torch.einsum("bn,bny,bnx->byx", weights, down, across)
-
-
-def _bells(fitted: FittedTree) -> tuple[Tensor, Tensor]:
-    """Return the weights of pixel rows for each latent row, and of columns for each column."""
-    (rows, columns), (height, width) = fitted.receptive_field.latent_size, fitted.image_size
-    prototype_rows, prototype_columns = fitted.recipe.prototype_size
-    boxes = [fitted.patch_box(row, 0) for row in range(rows - prototype_rows + 1)]
-    down = torch.stack([_bell(box.top, box.bottom, height) for box in boxes])
-    boxes = [fitted.patch_box(0, column) for column in range(columns - prototype_columns + 1)]
-    across = torch.stack([_bell(box.left, box.right, width) for box in boxes])
-    return down, across
-
-
-def _bell(start: int, stop: int, length: int) -> Tensor:
-    place = torch.arange(length) + 0.5
-    spread = max(0.5, _SPREAD * (stop - start))
-    bell = torch.exp(-0.5 * ((place - (start + stop) / 2) / spread) ** 2)
-    bell[:start] = bell[stop:] = 0
-    return bell / bell.sum()
+    # sim / sim_0 as one exponential: neither can then underflow by itself.
+    slopes = torch.zeros_like(sharp)
+    with torch.enable_grad():
+        for step in range(_STEPS):
+            between = blurred + (step + 0.5) / _STEPS * (sharp - blurred)
+            between.requires_grad_()
+            moved, _ = tree.distances(tree.latent(between))
+            worth = (weights * torch.exp(distances - moved)).sum()
+            slopes += torch.autograd.grad(worth, between)[0]
+    return (slopes / _STEPS * (sharp - blurred)).sum(1)

@@ -1,0 +1,128 @@
+"""What a reader must be told of an evaluation, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pellucid.evaluation.measure import Measure
+
+_MANY_ANSWERS = 0.2
+_FEW_ANSWERS = 0.1
+_LOW_PURITY = 0.5
+_LOW_CORRELATION = 0.5
+_LARGE_BOX = 0.4
+_OUTSIDE_LIMIT = 0.05
+_INSIDE_LIMIT = 0.3
+_DROP_LIMIT = 0.02
+_CLASSES_NAMED = 8
+
+
+def list_findings(
+    measures: Mapping[str, Measure], *, is_tree: bool, unanswered: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the sentences, the gravest first; the last ones say what is well.
+
+    Args:
+        measures: By name.
+        is_tree: Speak of "this tree" instead of "this model".
+        unanswered: Classes that the model never answers with.
+    """
+    what = "tree" if is_tree else "model"
+    grave, calm = _judge_background(measures, what)
+    grave += _judge_boxes(measures)
+    grave += _judge_prototypes(measures)
+    correlation = measures["single_deletion"]
+    if correlation.value is not None and correlation.value < _LOW_CORRELATION:
+        grave.append(
+            "What is called important is a weak guide to what matters: the importance of a "
+            "creature's parts and the effect of really removing them agree only with a rank "
+            f"correlation of {correlation.value:.2f} (1 would be perfect, 0 is chance)."
+        )
+    elif correlation.value is not None:
+        calm.append(
+            "What is called important does matter: importance of the parts and the effect of "
+            f"really removing them agree with a rank correlation of {correlation.value:.2f} "
+            f"(95 % interval {correlation.low:.2f} to {correlation.high:.2f}; 0 is chance)."
+        )
+    drop = measures["projection_drop"]
+    if drop.value is not None and drop.value > _DROP_LIMIT:
+        grave.append(
+            f"Projection cost {_percent(drop.value)} of the answers: the pictures of the "
+            "prototypes are not quite what was learned."
+        )
+    if unanswered:
+        names = ", ".join(unanswered[:_CLASSES_NAMED])
+        names += ", ..." if len(unanswered) > _CLASSES_NAMED else ""
+        grave.append(f"This {what} answered no test image with {names}.")
+    return (*grave, *calm)
+
+
+def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[str], list[str]]:
+    changed, there = measures["background_changes_answer"], measures["prototypes_on_background"]
+    if changed.value is None:
+        return [], [
+            f"Whether this {what} looks at the background could not be measured: that needs "
+            "pictures whose background can be changed. Look at the boxes, and try a few images of "
+            "your own with another background."
+        ]
+    interval = f"(95 % interval {_percent(changed.low)} to {_percent(changed.high)})"
+    lying = ""
+    if there.value is not None:
+        lying = f"{round(there.value * there.total)} of {there.total} prototypes lie on it"
+    if changed.value >= _MANY_ANSWERS:
+        more = f", and {lying}" if lying else ""
+        return [
+            f"This {what} looks at the background: another background changes "
+            f"{_percent(changed.value)} of its answers {interval}{more}."
+        ], []
+    if changed.value >= _FEW_ANSWERS:
+        more = f"; {lying}" if lying else ""
+        return [
+            f"The background has a say in this {what}: another one changes "
+            f"{_percent(changed.value)} of its answers {interval}{more}."
+        ], []
+    more = f"; {lying}" if lying else ""
+    return [], [
+        f"This {what} does not depend on the background: another one changes "
+        f"{_percent(changed.value)} of its answers {interval}{more}."
+    ]
+
+
+def _judge_boxes(measures: Mapping[str, Measure]) -> list[str]:
+    found = []
+    size = measures["box_size"]
+    if size.value is not None and size.value > _LARGE_BOX:
+        found.append(
+            f"The boxes are large: {_percent(size.value)} of the image on average, so a box says "
+            "little about where a prototype looks. A backbone with smaller patches says more."
+        )
+    outside, inside = (measures[f"local_perturbation_{side}"] for side in ("outside", "inside"))
+    if outside.value is not None and outside.value > _OUTSIDE_LIMIT:
+        found.append(
+            "The boxes do not hold all that counts: replacing everything outside of a box changes "
+            f"the similarity by {_percent(outside.value)} on average."
+        )
+    if inside.value is not None and inside.value < _INSIDE_LIMIT:
+        found.append(
+            "What a box shows is found elsewhere too: replacing all that is inside of it lowers "
+            f"the similarity by only {_percent(inside.value)} on average."
+        )
+    return found
+
+
+def _judge_prototypes(measures: Mapping[str, Measure]) -> list[str]:
+    purity = measures["purity_top_10"]
+    if purity.value is None or purity.value >= _LOW_PURITY:
+        return []
+    return [
+        "The prototypes do not stand for one part each: of the ten patches most similar to one, "
+        f"only {_percent(purity.value)} show the same part at their middle "
+        f"({_percent(purity.chance)} by chance)."
+    ]
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "an unknown share"
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
