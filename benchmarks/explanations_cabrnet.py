@@ -232,6 +232,10 @@ class CabrnetTree:
             blank = torch.zeros(1, 3, *self.image_size)
             self.latent_size = tuple(model.similarities(blank).shape[2:])
         self._maps, self._boxes = self._draw_cells(compute_bbox)
+        (height, width), (rows, columns) = self.image_size, self.latent_size
+        down = (torch.arange(rows) + 0.5) * height / rows
+        across = (torch.arange(columns) + 0.5) * width / columns
+        self._middles = torch.cartesian_prod(down, across)
         tree = model.classifier.tree
         self._paths = tree.get_mapping(mode=MappingMode.NODE_PATHS)
         self._nodes = tree.get_mapping(mode=MappingMode.ID_TO_NODE)
@@ -256,13 +260,16 @@ class CabrnetTree:
         """Return where each prototype is found in each image."""
         from pellucid.evaluation import Matches
 
-        similarity, boxes, present = [], [], []
+        similarity, boxes, present, middles = [], [], [], []
         for part in self._normalized(images):
             near, cells = self._nearest(part)
             similarity.append(near[:, self.active])
             boxes.append(self._boxes[cells[:, self.active]])
             present.append(self._shown(part)[:, self.active])
-        return Matches(torch.cat(similarity), torch.cat(boxes), torch.cat(present))
+            middles.append(self._middles[cells[:, self.active]])
+        return Matches(
+            torch.cat(similarity), torch.cat(boxes), torch.cat(present), torch.cat(middles)
+        )
 
     def greedy_predictions(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the class at the end of each greedy walk, and the number of its turns.

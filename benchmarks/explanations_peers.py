@@ -50,13 +50,25 @@ def measure(row: str, seed: int, *, models: Path, images: int) -> dict[str, obje
     evaluation = evaluate_explanations(model, data, images=images, seed=0, quiet=True)
     test = data.splits.test
     pixels, labels = data.images.read(test), data.images.labels[test]
-    right = model.probabilities(pixels).argmax(1) == labels
+    answers = model.probabilities(pixels).argmax(1)
+    on_test = {"accuracy": _share(answers == labels)}
+    if hasattr(model, "greedy_predictions"):
+        walked, turns = model.greedy_predictions(pixels)
+        on_test |= {
+            "greedy_accuracy": _share(walked == labels),
+            "greedy_fidelity": _share(walked == answers),
+            "path_length": turns.double().mean().item(),
+        }
     return {
         "evaluation": evaluation.to_dict(),
-        "test_accuracy": right.double().mean().item(),
+        "test": on_test,
         "training": facts,
         "pixels_sha256": hashlib.sha256(pixels.numpy().tobytes()).hexdigest(),
     }
+
+
+def _share(holds) -> float:
+    return holds.double().mean().item()
 
 
 def make_grad_cam(data, seed: int, models: Path):
@@ -107,7 +119,7 @@ def _cnn(data, seed: int, models: Path):
         facts = {
             "backbone": recipe.backbone,
             "epochs": CNN_EPOCHS,
-            "validation_accuracy": right.double().mean().item(),
+            "validation_accuracy": _share(right),
             "training_seconds": time.perf_counter() - started,
         }
         noted.write_text(json.dumps(facts))

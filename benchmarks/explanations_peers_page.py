@@ -20,7 +20,7 @@ HEAD = """# Explanations of a CNN, of CaBRNet and of Pellucid
 Written by `python benchmarks/explanations_peers.py`; how to measure again is said at the top of
 that file. All models learned the same creatures (64 px, 20 classes, 100 training images each, seed
 of the pictures 0) and were measured by `pellucid.evaluation.evaluate_explanations` on the same
-{images} test images; the pixels' SHA-256 is the same for all. Nothing was chosen by the test images.
+{images} test images (the pixels have one SHA-256). Nothing was chosen by the test images.
 """
 
 
@@ -41,18 +41,28 @@ def render_page(results: Path) -> str:
 
 
 def _models(documents: dict[str, dict]) -> list[str]:
-    lines = ["## The models", "", "| | seeds | accuracy, all test images | epochs | prototypes |"]
-    lines[-1] += " leaves | training, minutes |"
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = [
+        "## The models",
+        "",
+        "Accuracies are shares of all test images; *greedy* follows the more probable child at "
+        "each branch, *fidelity* is how often that answers as the mixture of all leaves does.",
+        "",
+        "| | seeds | accuracy | greedy | fidelity | path, turns | prototypes | leaves | epochs | "
+        "training, minutes |",
+        "|---|" + "---|" * 9,
+    ]
     for row, document in documents.items():
         runs = list(document["seeds"].values())
         training = [run["training"] for run in runs]
         cells = [
             ", ".join(document["seeds"]),
-            _mean([run["test_accuracy"] for run in runs], ".3f"),
-            _mean([facts["epochs"] for facts in training], ".0f"),
+            _mean([run["test"]["accuracy"] for run in runs], ".3f"),
+            _mean([run["test"].get("greedy_accuracy") for run in runs], ".3f"),
+            _mean([run["test"].get("greedy_fidelity") for run in runs], ".3f"),
+            _mean([run["test"].get("path_length") for run in runs], ".1f"),
             _mean([facts.get("prototypes") for facts in training], ".1f"),
             _mean([facts.get("leaves") for facts in training], ".1f"),
+            _mean([facts["epochs"] for facts in training], ".0f"),
             _mean([facts["training_seconds"] / 60 for facts in training], ".0f"),
         ]
         lines.append(f"| {ROWS[row]} | " + " | ".join(cells) + " |")
