@@ -131,7 +131,7 @@ class TreeExplainer:
     def importance(
         self, images: UInt8[Tensor, "batch 3 height width"], classes: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch height width"]:
-        """Return how much of the class's probability rests on each pixel: see `explain_pixels`."""
+        """Return what share of the class's probability rests on each pixel: `explain_pixels`."""
         device = self.fitted.device
         parts = [
             explain_pixels(self.fitted, part.to(device), chosen.to(device)).cpu()

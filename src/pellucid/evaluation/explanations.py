@@ -55,7 +55,7 @@ EXPLAINED_STEPS = 20
 """An explained image counts as so many answered ones, in the progress shown."""
 
 CURVE_STEPS = 4 * (STEPS + 1)
-_IMAGES = 200
+DEFAULT_IMAGES = 200
 _CURVE_IMAGES = 100
 _BATCH_IMAGES = 32
 
@@ -118,7 +118,7 @@ def evaluate_explanations(
     model: ExplainedModel,
     data: LabelledData,
     *,
-    images: int = _IMAGES,
+    images: int = DEFAULT_IMAGES,
     seed: int = 0,
     quiet: bool = False,
 ) -> ExplanationEvaluation:
@@ -152,7 +152,7 @@ def evaluate_explanations(
     with Progress(steps, "step", "measuring explanations", quiet=quiet) as progress:
         explain = _count_explained(model, progress.update)
         importance = explain(pixels, answers)
-        measures = [ACCURACY.of_share((answers == labels).numpy(), chance=_guess(labels))]
+        measures = [ACCURACY.of_share((answers == labels).numpy(), chance=_guess(data))]
         if isinstance(data.images, Creatures):
             measures += measure_annotated(
                 model,
@@ -245,8 +245,9 @@ def _measure_curves(
     return measure_curves(areas, by_chance, seed=seed)
 
 
-def _guess(labels: Tensor) -> float:
-    """Return the share of the commonest class: what always answering with it would get."""
+def _guess(data: LabelledData) -> float:
+    """Return the share of the commonest class among all test images: what guessing it would get."""
+    labels = data.images.labels[data.splits.test]
     return float(labels.bincount().max()) / len(labels)
 
 

@@ -81,10 +81,9 @@ def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[
             f"The background has a say in this {what}: another one changes "
             f"{_percent(changed.value)} of its answers {interval}{more}."
         ], []
-    more = f"; {lying}" if lying else ""
     return [], [
         f"This {what} does not depend on the background: another one changes "
-        f"{_percent(changed.value)} of its answers {interval}{more}."
+        f"{_percent(changed.value)} of its answers {interval}."
     ]
 
 

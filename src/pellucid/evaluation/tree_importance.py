@@ -19,12 +19,12 @@ _BLUR = 1 / 8
 def weigh_branches(
     tree: ProtoTree, distances: Float[Tensor, "batch branches"], classes: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch branches"]:
-    """Return how much of a class's probability is lost when one prototype is not in the image.
+    """Return which share of a class's probability is lost when one prototype is not in the image.
 
     The soft answer is linear in each similarity: ``p = reach (sim R + (1 - sim) L) + rest``, where
     ``R`` and ``L`` are what the subtrees below the branch answer. Without the prototype ``sim`` is
-    0, and ``reach sim (R - L)`` is lost. As ``sim = exp(-d)``, that is exactly ``-dp/dd``. It is
-    negative where finding the prototype speaks against the class.
+    0, and ``reach sim (R - L)`` is lost. As ``sim = exp(-d)``, that is exactly ``-dp/dd``, and
+    ``-d log p/dd`` as a share of ``p``. Negative where the prototype speaks against the class.
 
     Args:
         tree: The tree.
@@ -34,7 +34,7 @@ def weigh_branches(
     with torch.enable_grad():
         distances = distances.detach().requires_grad_()
         paths = path_log_probabilities(distances, tree.topology)
-        answers = distributed(paths, tree.leaf_log_distributions().detach()).exp()
+        answers = distributed(paths, tree.leaf_log_distributions().detach())
         chosen = answers.gather(1, classes[:, None]).sum()
         (slope,) = torch.autograd.grad(chosen, distances)
     return -slope
@@ -45,7 +45,7 @@ def explain_pixels(
     images: UInt8[Tensor, "batch 3 height width"],
     classes: Int[Tensor, " batch"],
 ) -> Float[Tensor, "batch height width"]:
-    """Return how much of one class's probability rests on each pixel; may be negative.
+    """Return which share of one class's probability rests on each pixel; may be negative.
 
     ``sum over branches of weight_n / sim_n * IG(sim_n)``: what a branch is worth comes exactly from
     the tree (`weigh_branches`), and where in the image its similarity comes from is found by
