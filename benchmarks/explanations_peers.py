@@ -73,7 +73,7 @@ def _share(holds) -> float:
 
 def make_grad_cam(data, seed: int, models: Path):
     """Return the CNN with Grad-CAM at its last map."""
-    from pellucid.evaluation.attributions import GradCam
+    from pellucid.evaluation import GradCam
 
     network, normalization, facts = _cnn(data, seed, models)
     names = data.images.class_names
@@ -84,7 +84,7 @@ def make_grad_cam(data, seed: int, models: Path):
 
 def make_integrated_gradients(data, seed: int, models: Path):
     """Return the CNN with integrated gradients."""
-    from pellucid.evaluation.attributions import IntegratedGradients
+    from pellucid.evaluation import IntegratedGradients
 
     network, normalization, facts = _cnn(data, seed, models)
     return IntegratedGradients(

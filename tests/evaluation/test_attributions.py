@@ -10,8 +10,7 @@ from torch import nn
 
 from pellucid import UsageError
 from pellucid.data import Normalization
-from pellucid.evaluation import ExplainedModel, PrototypeModel
-from pellucid.evaluation.attributions import GradCam, IntegratedGradients
+from pellucid.evaluation import ExplainedModel, GradCam, IntegratedGradients, PrototypeModel
 from tests.reference import attributions as twin
 
 pytest.importorskip("captum")
