@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -86,6 +87,38 @@ def test_load_tree_of_a_named_backbone_builds_it(fitted, tmp_path):
     images = torch.rand(2, 3, 8, 10)
     assert torch.equal(loaded.tree(images), tree(images))
     assert loaded.pruning is None
+
+
+def save_named(fitted, path, *, patch_size_px):
+    """Save a tree on a ``patch_cnn`` for 64 x 64 px and return it."""
+    backbone = create_backbone("patch_cnn", image_size=(64, 64), patch_size_px=patch_size_px)
+    tree = ProtoTree(backbone, 3, topology=Topology.full(2), latent_channels=5).eval()
+    recipe = dataclasses.replace(
+        fitted.recipe, backbone="patch_cnn", patch_size_px=patch_size_px or 0
+    )
+    save_tree(dataclasses.replace(fitted, tree=tree, recipe=recipe, image_size=(64, 64)), path)
+    return tree
+
+
+def test_load_tree_with_a_patch_size_builds_that_network(fitted, tmp_path):
+    path = tmp_path / "bounded.safetensors"
+    tree = save_named(fitted, path, patch_size_px=17)
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(load_tree(path).tree(images), tree(images))
+
+
+def test_load_tree_from_before_patch_sizes_has_no_bound(fitted, tmp_path):
+    path = tmp_path / "old.safetensors"
+    tree = save_named(fitted, path, patch_size_px=None)
+    with safe_open(str(path), framework="pt") as file:
+        description = json.loads(file.metadata()["pellucid"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del description["recipe"]["patch_size_px"]
+    save_file(tensors, path, metadata={"pellucid": json.dumps(description)})
+    loaded = load_tree(path)
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(loaded.tree(images), tree(images))
+    assert loaded.recipe.patch_size_px == 0
 
 
 def test_read_extra_gives_back_what_was_written(fitted, tmp_path):

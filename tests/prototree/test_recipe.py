@@ -57,6 +57,12 @@ LABELS = torch.arange(12) % 3
         ({"prototype_learning_rate": math.nan}, r"prototype_learning_rate must be a number"),
         ({"decoupled_weight_decay": -1}, r"decoupled_weight_decay must be a number in \[0, 1e\+06"),
         ({"pruning_tolerance": 1}, r"pruning_tolerance must be a number in \[0, 1\), got 1"),
+        ({"patch_size_px": 6}, r"patch_size_px must be an integer >= 7, got 6. Use about the size"),
+        ({"patch_size_px": -1}, r"patch_size_px must be an integer >= 7, got -1"),
+        (
+            {"patch_size_px": 25, "backbone": "resnet18"},
+            r"left out for backbone 'resnet18', got 25",
+        ),
         ({"augmentation": None}, r"augmentation must be a pellucid.data.Augmentation, got None"),
     ],
 )
@@ -96,6 +102,25 @@ def test_recipe_warm_up_zero_stays_zero():
 def test_recipe_projection_epochs_halve_what_remains(epochs, warm_up, projections, expected):
     recipe = TreeRecipe(epochs=epochs, warm_up_epochs=warm_up, interim_projections=projections)
     assert recipe.projection_epochs == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 25),
+        ({"patch_size_px": 0}, None),
+        ({"patch_size_px": 17}, 17),
+        ({"weights": "somewhere.safetensors"}, None),
+        ({"weights": "somewhere.safetensors", "patch_size_px": 17}, 17),
+        ({"backbone": "resnet18"}, None),
+    ],
+)
+def test_recipe_patch_size_left_out_goes_by_the_image_size(options, expected):
+    assert TreeRecipe(**options).choose_patch_size_px((64, 64)) == expected
+
+
+def test_recipe_patch_size_of_small_images_has_no_bound():
+    assert TreeRecipe().choose_patch_size_px((32, 32)) is None
 
 
 # ---------------------------------------------------------------- TreeTask

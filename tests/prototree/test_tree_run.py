@@ -38,6 +38,12 @@ def test_tree_settings_survive_being_written(tmp_path, data):
     assert TreeRun.open(run.path).settings == SETTINGS
 
 
+def test_tree_settings_from_before_patch_sizes_have_no_bound():
+    config = TreeSettings.of("digits").to_config()
+    del config["recipe"]["patch_size_px"]
+    assert TreeSettings.from_config(config, Path("runs/old")).recipe.patch_size_px == 0
+
+
 def test_tree_settings_write_down_the_number_of_threads():
     assert TreeSettings.of("digits").threads == torch.get_num_threads()
 

@@ -13,7 +13,7 @@ from pellucid.backbones.patch_cnn import PatchCnn
 from pellucid.backbones.small_cnn import SmallCnnFeatures
 from pellucid.backbones.timm_features import create_timm_features, load_matching, read_weights
 
-_OWN = {"patch_cnn": PatchCnn, "small_cnn": lambda _: SmallCnnFeatures()}
+_OWN = ("patch_cnn", "small_cnn")
 
 
 class Backbone(nn.Module):
@@ -59,6 +59,7 @@ def create_backbone(
     image_size: tuple[int, int],
     weights: str | Path | None = None,
     stage: int | None = None,
+    patch_size_px: int | None = None,
 ) -> Backbone:
     """Build a backbone by name.
 
@@ -73,15 +74,23 @@ def create_backbone(
             ``.safetensors`` file (``.pth`` and ``.pt`` are read as plain tensors only).
         stage: Which intermediate map of a timm model to use; by default the deepest with at
             least 4 rows and 4 columns (``layer2`` of ``resnet18`` at 32 px), else the largest.
+        patch_size_px: Of ``patch_cnn``: how many pixels each way a latent cell may see, >= 7; None
+            sets no bound.
 
     Raises:
-        UsageError: The name or stage does not exist, or the model cannot take this image size.
+        UsageError: The name or stage does not exist, the model cannot take this image size, or
+            ``patch_size_px`` is out of range or given for another backbone.
         DataError: The weights cannot be had, read, or do not fit.
     """
     image_size = _checked_size(image_size)
+    if patch_size_px is not None and name != "patch_cnn":
+        raise UsageError(
+            f"patch_size_px must be None for backbone {name!r}, got {patch_size_px!r}: its layers "
+            "decide what a cell sees. Use backbone 'patch_cnn', or an earlier stage."
+        )
     if name not in _OWN:
         features = create_timm_features(
-            name, image_size=image_size, weights=weights, stage=stage, other_names=tuple(_OWN)
+            name, image_size=image_size, weights=weights, stage=stage, other_names=_OWN
         )
         if weights is None:
             return Backbone(features, name=name, image_size=image_size)
@@ -95,7 +104,11 @@ def create_backbone(
             f"weights of backbone {name!r} must be None or a file, got 'hub': none are published. "
             "Train it from random weights."
         )
-    network = _OWN[name](image_size)
+    network = (
+        PatchCnn(image_size, patch_size_px=patch_size_px)
+        if name == "patch_cnn"
+        else SmallCnnFeatures()
+    )
     if weights is not None:
         what = f"weights {str(weights)!r} do not fit backbone {name!r}"
         load_matching(network, read_weights(Path(weights)), what=what)

@@ -41,6 +41,7 @@ EXTRAS = {
     "dask": {"distributed": "distributed"},
     "ray": {"ray": "ray"},
     "tensorboard": {"tensorboard": "tensorboard"},
+    "captum": {"captum": "captum"},
     "docs": {
         "sphinx": "sphinx",
         "docutils": "docutils",
@@ -53,6 +54,7 @@ EXTRAS = {
         "hypothesis": "hypothesis",
         "beartype": "beartype",
         "mpmath": "mpmath",
+        "captum": "captum",
     },
 }
 

@@ -29,6 +29,7 @@ _WITH_RESUME = {"--resume", "--json", "--quiet", "--device"}
 _RECIPE_OPTIONS = (
     "backbone",
     "stage",
+    "patch_size_px",
     "depth",
     "latent_channels",
     "epochs",
@@ -110,6 +111,14 @@ def build_parser() -> Parser:
     )
     tree.add_argument("--weights", metavar="FILE", help="a weights file or 'hub' (random weights)")
     tree.add_argument("--stage", type=integer, metavar="N", help="of a timm model (by image size)")
+    tree.add_argument(
+        "--patch-size",
+        dest="patch_size_px",
+        type=integer,
+        metavar="PX",
+        help="what a patch of patch_cnn may see each way, 7 px or more; 0 for no bound (25 px at "
+        "64 px, about an eighth of a larger image, no bound below)",
+    )
     tree.add_argument(
         "--freeze-backbone", action="store_true", help="leave the backbone's weights as they are"
     )

@@ -110,6 +110,7 @@ def check_backbone(settings: TreeSettings) -> None:
         image_size=settings.image_size or (64, 64),
         weights=recipe.weights,
         stage=recipe.stage,
+        patch_size_px=recipe.patch_size_px or None,
     )
 
 

@@ -383,6 +383,7 @@ def _tree_arm(name: str, base: NetworkRecipe) -> Arm:
     backbone = "patch_cnn" if base.network == "small_mlp" else base.network
     recipe = TreeRecipe(
         backbone=str(backbone),
+        patch_size_px=0,
         epochs=base.epochs,
         batch_size=base.batch_size,
         augmentation=base.augmentation,

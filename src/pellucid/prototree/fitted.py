@@ -171,7 +171,8 @@ def _rebuild(
 ) -> FittedTree:
     stored = _tuples(description["recipe"])
     stored["augmentation"] = Augmentation(**stored["augmentation"])
-    recipe = TreeRecipe(**stored)
+    # Trees from before there was a bound have none.
+    recipe = TreeRecipe(**{"patch_size_px": 0, **stored})
     height, width = description["image_size"]
     own = backbone is not None
     if backbone is None:
@@ -181,7 +182,12 @@ def _rebuild(
                 f"{description['backbone']!r}. Pass the same architecture, wrapped as before."
             )
         # The weights come from the file itself, not from where training started.
-        backbone = create_backbone(recipe.backbone, image_size=(height, width), stage=recipe.stage)
+        backbone = create_backbone(
+            recipe.backbone,
+            image_size=(height, width),
+            stage=recipe.stage,
+            patch_size_px=recipe.patch_size_px or None,
+        )
     tree = ProtoTree(
         backbone,
         len(description["class_names"]),

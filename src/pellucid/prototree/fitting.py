@@ -88,9 +88,16 @@ def fit_tree(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(sequence_seed(seed, "initial weights"))
         if backbone is None:
+            patch_size_px = recipe.choose_patch_size_px(size)
             network = create_backbone(
-                recipe.backbone, image_size=size, weights=recipe.weights, stage=recipe.stage
+                recipe.backbone,
+                image_size=size,
+                weights=recipe.weights,
+                stage=recipe.stage,
+                patch_size_px=patch_size_px,
             )
+            # Into the recipe that is kept, so that the tree opens whatever becomes the default.
+            recipe = replace(recipe, patch_size_px=patch_size_px or 0)
         else:
             network = wrap_module(backbone, image_size=size)
             recipe = replace(recipe, backbone=USER_BACKBONE)

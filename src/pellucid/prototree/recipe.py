@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from pellucid._checks import DataError, UsageError, check_choice, check_integer, check_number
+from pellucid.backbones import default_patch_size_px
+from pellucid.backbones.patch_cnn import LEAST_PATCH_SIZE_PX
 from pellucid.data import Augmentation
 from pellucid.prototree.leaves import leaf_responsibilities, update_counts
 from pellucid.prototree.model import ProtoTree
@@ -42,6 +44,9 @@ class TreeRecipe:
         backbone: Name for `pellucid.backbones.create_backbone`.
         weights: Local weights file, ``"hub"``, or None for a random start.
         stage: Which of the backbone's stages gives the latent map; None chooses.
+        patch_size_px: Of ``patch_cnn``: how many pixels each way a latent cell may see, >= 7, or 0
+            for no bound. None takes `pellucid.backbones.default_patch_size_px`, or no bound with
+            ``weights``.
         freeze_backbone: Leave the backbone's weights and statistics as they are.
         depth: Depth of the full tree to start from, 1 to 16.
         latent_channels: Channels of the latent map.
@@ -72,6 +77,7 @@ class TreeRecipe:
     backbone: str = "patch_cnn"
     weights: str | None = None
     stage: int | None = None
+    patch_size_px: int | None = None
     freeze_backbone: bool = False
     depth: int = 6
     latent_channels: int = 64
@@ -104,6 +110,19 @@ class TreeRecipe:
                 f"warm_up_epochs must be less than epochs={self.epochs}, got "
                 f"{self.warm_up_epochs}. The tree itself needs at least one epoch."
             )
+        if self.patch_size_px:
+            check_integer(
+                "patch_size_px",
+                self.patch_size_px,
+                low=LEAST_PATCH_SIZE_PX,
+                remedy="Use about the size of what tells the classes apart, or 0 for no bound.",
+            )
+            if self.backbone != "patch_cnn":
+                raise UsageError(
+                    f"patch_size_px must be left out for backbone {self.backbone!r}, got "
+                    f"{self.patch_size_px}: its layers decide what a patch sees. Use backbone "
+                    "'patch_cnn', or an earlier stage."
+                )
         check_integer("batch_size", self.batch_size, low=1)
         check_integer("top_k", self.top_k, low=1)
         check_integer("interim_projections", self.interim_projections, low=0)
@@ -144,6 +163,16 @@ class TreeRecipe:
     def default_warm_up_epochs(epochs: int) -> int:
         """Return a sixth of ``epochs``, rounded up, but leave the tree itself at least one."""
         return min(math.ceil(epochs / 6), epochs - 1)
+
+    def choose_patch_size_px(self, image_size: tuple[int, int]) -> int | None:
+        """Return what a latent cell may see each way, or None where nothing bounds it.
+
+        Args:
+            image_size: (height, width) in pixels.
+        """
+        if self.patch_size_px is None and self.weights is None and self.backbone == "patch_cnn":
+            return default_patch_size_px(image_size)
+        return self.patch_size_px or None
 
     @property
     def projection_epochs(self) -> tuple[int, ...]:

@@ -111,7 +111,8 @@ class TreeSettings:
             recipe["augmentation"] = Augmentation(**recipe["augmentation"])
             size = fields.pop("image_size")
             return cls(
-                recipe=TreeRecipe(**recipe),
+                # Runs from before there was a bound have none.
+                recipe=TreeRecipe(**{"patch_size_px": 0, **recipe}),
                 image_size=tuple(size) if size is not None else None,
                 **fields,
             )
