@@ -13,6 +13,7 @@ from pellucid.backbones import create_backbone
 from pellucid.cli.output import printable
 from pellucid.data import LabelledData
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation, evaluate_tree
+from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.prototree import FittedTree, TreeRecipe
 from pellucid.prototree.classifier import choose_device
 from pellucid.prototree.tree_run import (
@@ -30,6 +31,7 @@ from pellucid.reports.run_pictures import picture_prototypes
 from pellucid.reports.run_report import RunFigures, list_warnings, make_tree_report
 
 REPORT_FILE = "report.html"
+EXPLANATIONS_FILE = "explanations"
 _PROBLEMS_TOLD = 20
 Notify = Callable[[str], None]
 """Is told, in one line, what happens next."""
@@ -220,6 +222,7 @@ def rebuild_report(path: str | Path, *, quiet: bool = False) -> Path:
             seconds=seconds,
             seed=run.settings.seed,
             configuration=_shown_configuration(run, data),
+            explanations=_read_explanations(run),
         )
     except (KeyError, TypeError) as error:
         raise DataError(
@@ -376,6 +379,13 @@ def _from_dict(kept: dict[str, Any] | None) -> TreeEvaluation | None:
     fields["path_lengths"] = tuple(fields["path_lengths"])
     fields["predictions"] = tuple(fields["predictions"])
     return TreeEvaluation(**fields)
+
+
+def _read_explanations(run: TreeRun) -> ExplanationEvaluation | None:
+    """Return what `pellucid evaluate --explanations` kept, where it was run."""
+    if not (run.path / f"{EXPLANATIONS_FILE}.json").is_file():
+        return None
+    return ExplanationEvaluation.from_dict(run.run.read_json(EXPLANATIONS_FILE))
 
 
 def _shown_configuration(run: TreeRun, data: LabelledData) -> dict[str, Any]:
