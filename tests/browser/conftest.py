@@ -68,9 +68,11 @@ def open_page(chromium) -> Iterator[Opener]:
         page.on("pageerror", lambda error: opened.complaints.append(str(error)))
         page.on(
             "console",
-            lambda message: opened.complaints.append(message.text)
-            if message.type in ("error", "warning")
-            else None,
+            lambda message: (
+                opened.complaints.append(message.text)
+                if message.type in ("error", "warning")
+                else None
+            ),
         )
         page.goto(path.as_uri() + fragment)
         if options.get("java_script_enabled", True):

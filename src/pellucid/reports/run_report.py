@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pellucid.data import LabelledData, Problem
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
+from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.prototree import FittedTree, explain
 from pellucid.reports.contents import AccuracyRow, ExplainedImage, TreeReport
 from pellucid.reports.run_pictures import (
@@ -23,6 +24,7 @@ from pellucid.reports.run_pictures import (
     shown_side_px,
 )
 from pellucid.reports.similarity_counts import count_similarities
+from pellucid.reports.trust import tabulate_trust
 from pellucid.reports.wording import percent
 
 _SMALL_TEST_SET = 100
@@ -44,6 +46,7 @@ class RunFigures:
         seconds: All of it, from loading the data to the last measurement.
         seed: Source of every random choice.
         configuration: Everything that was asked for.
+        explanations: How far the explanations can be trusted; None where it was not measured.
     """
 
     evaluation: TreeEvaluation | None
@@ -55,6 +58,7 @@ class RunFigures:
     seconds: float = math.nan
     seed: int = 0
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    explanations: ExplanationEvaluation | None = None
 
 
 def make_tree_report(
@@ -104,6 +108,7 @@ def make_tree_report(
         explained=_explain_some(fitted, data, figures.evaluation, pictures, right, wrong),
         configuration=figures.configuration,
         leaf_visits=counts.leaf_visits,
+        trust=tabulate_trust(figures.explanations) if figures.explanations else None,
     )
 
 

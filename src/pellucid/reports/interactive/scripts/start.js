@@ -122,7 +122,7 @@ function startView() {
     if (next.node !== null) view.reveal(next.node);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && app.state.node !== null && host.contains(event.target)) close();
+    if (event.key === "Escape" && app.state.node !== null) close();
   });
   document.documentElement.dataset.ready = "true";
 }
