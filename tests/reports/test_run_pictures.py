@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pellucid.data import LabelledData
-from pellucid.prototree import FittedTree, explain
+from pellucid.prototree import FittedTree
 from pellucid.reports.run_pictures import (
-    explain_picture,
     picture_prototypes,
     scale_box,
     shrink_picture,
@@ -89,24 +88,3 @@ def test_shrink_picture_keeps_the_aspect_ratio():
 def test_shrink_picture_leaves_small_pictures_alone():
     picture = Image.effect_noise((30, 20), 50).convert("RGB")
     np.testing.assert_array_equal(shrink_picture(picture, 100), np.asarray(picture))
-
-
-def test_explain_picture_agrees_with_explain(fitted, data):
-    picture = Image.fromarray(data.images.pixels[3].permute(1, 2, 0).numpy())
-    mine = explain_picture(fitted, picture, name="x", true_class=0)
-    assert mine.explanation == explain(fitted, fitted.normalization(data.images.pixels[3:4]))[0]
-    assert mine.contents.correct == (mine.explanation.prediction == 0)
-
-
-def test_explain_picture_contents_hold_every_branch_and_the_runner_up(fitted, data):
-    for index in range(6):
-        mine = explain_picture(fitted, data.images.original(index), name="x")
-        one, contents = mine.explanation, mine.contents
-        assert [turn.branch for turn in contents.turns] == list(range(len(one.turns)))
-        assert contents.steps == tuple(contents.turns[turn.branch] for turn in one.path)
-        for turn, inner in zip(contents.turns, one.turns, strict=True):
-            assert turn.box == scale_box(inner.box, fitted.image_size, contents.picture.shape[:2])
-            assert (turn.similarity, turn.went_right) == (inner.similarity, inner.went_right)
-        assert contents.runner_up_leaf == one.runner_up_leaf
-        assert contents.runner_up == fitted.class_names[one.runner_up]
-        assert contents.soft_class == fitted.class_names[one.soft_prediction]

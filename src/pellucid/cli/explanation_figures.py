@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pellucid.cli.fit_run import EXPLANATIONS_FILE, REPORT_FILE, rebuild_report
+from pellucid.cli.fit_run import REPORT_FILE, rebuild_report
 from pellucid.cli.output import make_table
 from pellucid.data import Splits
 from pellucid.evaluation.explained_model import TreeExplainer
@@ -18,6 +18,7 @@ from pellucid.evaluation.explanations import (
 )
 from pellucid.evaluation.measure import Measure
 from pellucid.prototree.tree_run import TreeRun, threads_set
+from pellucid.reports.run_figures import EXPLANATIONS_FILE
 
 
 def evaluate_run_explanations(
