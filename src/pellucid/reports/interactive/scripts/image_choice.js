@@ -31,9 +31,12 @@ function createImageChoice(app, host) {
     row.replaceChildren();
     inputs.clear();
     addThumbnail(null, null);
-    app.images.forEach((image, index) => {
+    const own = app.images.length - app.embeddedCount; // the reader's own come first, the last at the front
+    const order = app.images.map((_, i) => (i < own ? app.images.length - 1 - i : i - own));
+    for (const index of order) {
+      const image = app.images[index];
       if (isOffered(image, index) || index === app.state.image) addThumbnail(index, image);
-    });
+    }
     other.replaceChildren();
     html("option", { value: "" }, other, "no other image");
     app.images.forEach((image, index) => {
@@ -69,6 +72,7 @@ function createImageChoice(app, host) {
     strip.hidden = app.images.length === 0;
     drawStrip();
     (inputs.get(state.image) ?? inputs.get(null)).checked = true;
+    reveal(inputs.get(state.image));
     for (const [index, input] of inputs) {
       input.parentElement.classList.toggle("second", index !== null && index === state.other);
     }
@@ -81,6 +85,17 @@ function createImageChoice(app, host) {
     runnerUp.checked = state.showsRunnerUp;
     runnerUp.disabled = state.image === null;
     said.textContent = describe();
+  }
+
+  /* On a narrow screen the row scrolls by itself; the page stays where it is. */
+  function reveal(input) {
+    if (!input) return;
+    const { offsetLeft, offsetWidth } = input.parentElement;
+    const left = offsetLeft - row.offsetLeft;
+    if (left < row.scrollLeft) row.scrollLeft = left - 8;
+    else if (left + offsetWidth > row.scrollLeft + row.clientWidth) {
+      row.scrollLeft = left + offsetWidth + 8 - row.clientWidth;
+    }
   }
 
   /* What just changed, in words: shown, and read out. */

@@ -8,7 +8,7 @@ function startView() {
   const tree = prepareTree(data.tree);
   const answers = new Map();
   const app = {
-    tree, images: data.images, folds: new Map(), state: { ...NOTHING_OPEN },
+    tree, images: data.images, embeddedCount: data.images.length, folds: new Map(), state: { ...NOTHING_OPEN },
     answer(index) {
       if (!answers.has(index)) answers.set(index, answerImage(tree, app.images[index].similarities));
       return answers.get(index);
