@@ -12,6 +12,7 @@ does not stop. Writes ``docs/measurements/local-page.md``.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import io
 import json
@@ -157,10 +158,8 @@ def _send_raw(port: int, content_type: str, body: bytes, *, stated: int) -> int:
         f"Content-Length: {stated}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        try:
+        with contextlib.suppress(OSError):  # it need not listen to the end
             connection.sendall(head.encode() + body)
-        except OSError:
-            pass  # it need not listen to the end
         return int(connection.recv(65536).split()[1])
 
 
