@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from PIL import Image
@@ -10,6 +12,7 @@ from pellucid.data import InMemoryImages, LabelledData, split_images
 from pellucid.prototree import FittedTree, TreeRecipe, fit_tree
 
 
+@functools.cache
 def make_data(count: int = 60) -> LabelledData:
     generator = np.random.default_rng(0)
     labels = np.arange(count) % 3
@@ -33,6 +36,7 @@ def make_data(count: int = 60) -> LabelledData:
     return LabelledData("squares", images, splits)
 
 
+@functools.cache
 def fit_squares(data: LabelledData) -> FittedTree:
     recipe = TreeRecipe(depth=3, epochs=6, warm_up_epochs=2, batch_size=8, latent_channels=8)
     return fit_tree(data, recipe, quiet=True).fitted

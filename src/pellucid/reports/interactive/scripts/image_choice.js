@@ -69,6 +69,9 @@ function createImageChoice(app, host) {
     strip.hidden = app.images.length === 0;
     drawStrip();
     (inputs.get(state.image) ?? inputs.get(null)).checked = true;
+    for (const [index, input] of inputs) {
+      input.parentElement.classList.toggle("second", index !== null && index === state.other);
+    }
     mode.select(state.soft ? "soft" : "greedy");
     mode.set.disabled = state.image === null;
     other.value = state.other === null ? "" : String(state.other);

@@ -112,7 +112,7 @@ function startView() {
 
   const readAddress = () => readHash(location.hash, tree, app.images.length);
   Object.assign(app.state, readAddress() ?? {});
-  change({}, false);
+  for (const each of views) if (each !== view) each.draw();
   view.start();
   if (app.state.node !== null) view.reveal(app.state.node);
   window.addEventListener("hashchange", () => {
@@ -130,10 +130,10 @@ function startView() {
 function addTreeTools(app, view, host, canvas) {
   button(host, "−", () => view.zoomBy(0.8), { "aria-label": "Zoom out" });
   button(host, "+", () => view.zoomBy(1.25), { "aria-label": "Zoom in" });
-  button(host, "Whole tree", () => { foldAll(app, false); view.draw(); view.fit(); });
-  button(host, "Start view", () => { app.folds.clear(); view.draw(); view.start(); });
+  button(host, "Whole tree", () => { foldAll(app, false); view.fit(); });
+  button(host, "Start view", () => { app.folds.clear(); view.start(); });
   button(host, "Unfold all", () => { foldAll(app, false); view.draw(); });
-  button(host, "Fold all", () => { foldAll(app, true); view.draw(); view.start(); });
+  button(host, "Fold all", () => { foldAll(app, true); view.start(); });
   button(host, "Save SVG", () => saveSvg(view));
   button(host, "Save PNG", () => savePng(view));
   html("p", { class: "note keys" }, canvas, "Drag or scroll to move, Ctrl and wheel to zoom. In the tree: "
