@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 from numpy.typing import NDArray
+from scipy.stats import binom
 from torch import Tensor
 
 from pellucid.evaluation.explained_model import Matches
@@ -98,6 +99,4 @@ def measure_prototypes_there(
 
 
 def _most_of(count: int, share: float) -> float:
-    from scipy.stats import binom
-
     return float(binom.sf(count // 2, count, share))
