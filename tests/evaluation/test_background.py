@@ -7,6 +7,7 @@ import torch
 from pellucid.evaluation.background import (
     lie_off,
     measure_changed_answers,
+    measure_importance_there,
     measure_independence,
     measure_prototypes_there,
 )
@@ -49,6 +50,28 @@ def test_measure_changed_answers_is_not_about_single_objects():
     calm = measure_independence(np.zeros((2, 1)), np.ones((2, 1), bool))
     changed = measure_changed_answers(np.array([0, 0]), np.ones((2, 3), int))
     assert (calm.value, changed.value) == (1, 1)
+
+
+def test_measure_importance_there_equals_plain_loops():
+    generator = torch.Generator().manual_seed(0)
+    importance = torch.randn(5, 3, 4, generator=generator)
+    importance[4] = -1  # nothing speaks for the answer
+    creature = torch.rand(5, 3, 4, generator=generator) < 0.5
+    shares = []
+    for image in range(4):
+        inside = outside = 0.0
+        for row in range(3):
+            for column in range(4):
+                value = max(0.0, float(importance[image, row, column]))
+                if creature[image, row, column]:
+                    inside += value
+                else:
+                    outside += value
+        shares.append(outside / (inside + outside))
+    measure = measure_importance_there(importance, creature)
+    assert measure.value == pytest.approx(sum(shares) / 4)
+    assert measure.total == 4
+    assert measure.chance == pytest.approx(float((~creature).float().mean()))
 
 
 def test_lie_off_equals_plain_loops():

@@ -28,6 +28,7 @@ NAMES = [
     "pointing_game_decisive",
     "background_independence",
     "background_changes_answer",
+    "importance_on_background",
     "prototypes_on_background",
     "purity_top_10",
     "purity",
@@ -184,6 +185,36 @@ def test_from_dict_of_something_else_is_refused():
 def test_getitem_unknown_name_raises(truly):
     with pytest.raises(KeyError, match="purple"):
         truly["purple"]
+
+
+class Bad(PartsModel):
+    """Answers well until told otherwise."""
+
+    fault = ""
+
+    def probabilities(self, images):
+        found = super().probabilities(images)
+        return found[:, 1:] if self.fault == "a class short" else found
+
+    def importance(self, images, classes):
+        found = super().importance(images, classes)
+        return found * torch.nan if self.fault == "NaN" else found[:, None]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("a class short", r"probabilities of model 'parts' must be .* got \(4, 7\) on cpu"),
+        ("NaN", r"importance of model 'parts' must be .* got \(4, 32, 32\) with NaN"),
+        ("a channel", r"importance of model 'parts' must be .* got \(4, 1, 32, 32\)"),
+    ],
+)
+def test_evaluate_explanations_bad_answer_of_a_model_is_refused(fault, said):
+    data = few_creatures()
+    model = Bad(data)
+    model.fault = fault
+    with pytest.raises(UsageError, match=said):
+        evaluate_explanations(model, data, images=4, quiet=True)
 
 
 def test_evaluate_explanations_other_classes_are_refused():

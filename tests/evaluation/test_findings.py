@@ -7,6 +7,7 @@ from pellucid.evaluation.measure import Definition, Measure
 
 WELL = {
     "background_changes_answer": 0.01,
+    "importance_on_background": 0.2,
     "prototypes_on_background": 0.1,
     "single_deletion": 0.85,
     "projection_drop": 0.001,
@@ -39,6 +40,7 @@ def test_list_findings_shortcut_comes_first_with_its_figures():
         "This tree looks at the background: another background changes 83 % of its answers"
     )
     assert "12 of 20 prototypes lie on it" in found[0]
+    assert found[0].endswith("Of what it calls important 20 % is there.")
     assert not any("does not depend" in finding for finding in found)
 
 
