@@ -6,6 +6,7 @@ from pellucid.evaluation.findings import list_findings
 from pellucid.evaluation.measure import Definition, Measure
 
 WELL = {
+    "accuracy": 0.95,
     "background_changes_answer": 0.01,
     "importance_on_background": 0.2,
     "prototypes_on_background": 0.1,
@@ -65,6 +66,7 @@ def test_list_findings_model_without_prototypes_is_called_a_model():
         ({"local_perturbation_inside": 0.1}, "found elsewhere too"),
         ({"purity_top_10": 0.3}, "do not stand for one part each"),
         ({"single_deletion": 0.2}, "a weak guide to what matters"),
+        ({"accuracy": 0.2}, "Only 20 % of the answers are right"),
         ({"projection_drop": 0.1}, "Projection cost 10 % of the answers"),
         ({"background_changes_answer": None}, "could not be measured"),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pellucid.evaluation.measure import Measure
 
+_LOW_ACCURACY = 0.5
 _MANY_ANSWERS = 0.2
 _FEW_ANSWERS = 0.1
 _LOW_PURITY = 0.5
@@ -29,6 +30,12 @@ def list_findings(
     """
     what = "tree" if is_tree else "model"
     grave, calm = _judge_background(measures, what)
+    accuracy = measures["accuracy"]
+    if accuracy.value is not None and accuracy.value < _LOW_ACCURACY:
+        grave.append(
+            f"Only {_percent(accuracy.value)} of the answers are right, so what is explained here "
+            "is mostly why they are wrong."
+        )
     grave += _judge_boxes(measures)
     grave += _judge_prototypes(measures)
     correlation = measures["single_deletion"]
