@@ -41,6 +41,11 @@ EXTRAS = {
     "dask": {"distributed": "distributed"},
     "ray": {"ray": "ray"},
     "tensorboard": {"tensorboard": "tensorboard"},
+    "serve": {
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+        "python-multipart": "python_multipart",
+    },
     "docs": {
         "sphinx": "sphinx",
         "docutils": "docutils",
@@ -48,11 +53,13 @@ EXTRAS = {
         "myst-parser": "myst_parser",
     },
     "test": {
+        "httpx": "httpx",
         "pytest": "pytest",
         "pytest-cov": "pytest_cov",
         "hypothesis": "hypothesis",
         "beartype": "beartype",
         "mpmath": "mpmath",
+        "pytest-xdist": "xdist",
     },
 }
 
