@@ -106,15 +106,15 @@ function createImageChoice(app, host) {
       const leaves = tree.majority.filter((best) => best === k).length;
       const prototypes = tree.prototypes.filter((shown) => shown?.class === name).length;
       const images = app.images.filter((image, index) => isOffered(image, index)).length;
-      parts.push(`${name}: ${writeCount(leaves, "leaf answers", "leaves answer")} with it, `
+      parts.push(`${isolate(name)}: ${writeCount(leaves, "leaf answers", "leaves answer")} with it, `
         + `${writeCount(prototypes, "prototype is", "prototypes are")} from its pictures, `
         + `${writeCount(images, "image")} to follow.`);
     }
     if (state.image !== null) {
       const image = app.images[state.image], answer = app.answer(state.image);
       parts.push(state.soft
-        ? `${image.name}: all paths mixed answer ${tree.classes[answer.softPrediction]} (${writePercent(answer.mixture[answer.softPrediction])}). An edge is as thick as the image is likely to go there.`
-        : `${image.name}: ${writeCount(answer.path.length, "branch", "branches")} lead to leaf ${answer.leaf}, which answers ${tree.classes[answer.prediction]}.`);
+        ? `${isolate(image.name)}: all paths mixed answer ${isolate(tree.classes[answer.softPrediction])} (${writePercent(answer.mixture[answer.softPrediction])}). An edge is as thick as the image is likely to go there.`
+        : `${isolate(image.name)}: ${writeCount(answer.path.length, "branch leads", "branches lead")} to leaf ${answer.leaf}, which answers ${isolate(tree.classes[answer.prediction])}.`);
     }
     return parts.join(" ");
   }
