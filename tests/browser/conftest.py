@@ -1,4 +1,4 @@
-"""A real browser for the pages: Debian's chromium by Playwright, one for all tests of a session."""
+"""Pages opened in a real browser, and axe-core to judge them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from pellucid.reports.contents import TreeReport
 from pellucid.reports.page import write_report
 from tests.reports.synthetic_report import make_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _NOTE_VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -38,17 +37,6 @@ class OpenPage:
 
 
 Opener = Callable[..., OpenPage]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

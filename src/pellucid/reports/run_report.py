@@ -16,7 +16,7 @@ from pellucid.data import LabelledData, Problem
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
 from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.prototree import FittedTree, explain
-from pellucid.reports.contents import AccuracyRow, ExplainedImage, TreeReport
+from pellucid.reports.contents import AccuracyRow, ExplainedImage, LeafVisits, TreeReport
 from pellucid.reports.run_pictures import (
     SourcePictures,
     picture_explanation,
@@ -82,8 +82,15 @@ def make_tree_report(
     pictures = SourcePictures(data.images, shown_side_px(fitted))
     if right is None:
         right = min(max(_FEWEST_RIGHT, len(fitted.class_names)), _MOST_RIGHT)
-    counts = count_similarities(fitted, data.images, data.splits.test)
     prototypes = picture_prototypes(fitted, data.images, pictures=pictures)
+    leaf_visits: tuple[LeafVisits, ...] = ()
+    if len(data.splits.test):
+        counts = count_similarities(fitted, data.images, data.splits.test)
+        leaf_visits = counts.leaf_visits
+        prototypes = tuple(
+            replace(prototype, histogram=counts.histograms[prototype.branch])
+            for prototype in prototypes
+        )
     topology = fitted.tree.topology
     recipe = fitted.recipe
     return TreeReport(
@@ -97,17 +104,14 @@ def make_tree_report(
         left_child=np.asarray(topology.left),
         right_child=np.asarray(topology.right),
         leaf_distributions=fitted.tree.leaf_log_distributions().exp().detach().cpu().numpy(),
-        prototypes=tuple(
-            replace(prototype, histogram=counts.histograms[prototype.branch])
-            for prototype in prototypes
-        ),
+        prototypes=prototypes,
         metrics=tuple(figures.metrics),
         accuracy=list_accuracies(figures.evaluation, figures.unprojected),
         facts=list_facts(fitted, data, figures),
         warnings=list_warnings(fitted, data, figures),
         explained=_explain_some(fitted, data, figures.evaluation, pictures, right, wrong),
         configuration=figures.configuration,
-        leaf_visits=counts.leaf_visits,
+        leaf_visits=leaf_visits,
         trust=tabulate_trust(figures.explanations) if figures.explanations else None,
     )
 

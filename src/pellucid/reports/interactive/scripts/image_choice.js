@@ -69,7 +69,9 @@ function createImageChoice(app, host) {
 
   function draw() {
     const { state } = app;
-    strip.hidden = app.images.length === 0;
+    for (const part of [strip, mode.set, other.parentElement, runnerUp.parentElement]) {
+      part.hidden = app.images.length === 0;
+    }
     drawStrip();
     (inputs.get(state.image) ?? inputs.get(null)).checked = true;
     reveal(inputs.get(state.image));
