@@ -73,8 +73,8 @@ function startView() {
   const views = [imageChoice, view, createNodePanel(app, panel), createImageAnswers(app, answersHost)];
   addZoom(app, view);
   listenToTree(app, view);
-  addTreeTools(app, view, treeTools, canvas);
   views.push(createLegend(app, canvas));
+  addTreeTools(app, view, treeTools, canvas);
   addThemeSwitch(document.querySelector("header.top"));
   if (data.live) addUpload(app, host);
 
