@@ -17,7 +17,6 @@ from pellucid.reports.contents import TreeReport
 from pellucid.reports.page import write_report
 from tests.reports.synthetic_report import make_report
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _NOTE_VIOLATIONS = """
 window.violations = [];
@@ -43,6 +42,7 @@ Opener = Callable[..., OpenPage]
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
     if CHROMIUM is None:
         pytest.skip("needs Debian's chromium")
     with sync_api.sync_playwright() as playwright:

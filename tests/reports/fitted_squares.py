@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import numpy as np
@@ -36,8 +37,13 @@ def make_data(count: int = 60) -> LabelledData:
     return LabelledData("squares", images, splits)
 
 
-@functools.cache
 def fit_squares(data: LabelledData) -> FittedTree:
+    """Return a tree of the caller's own, trained once for each data."""
+    return copy.deepcopy(_fit(data))
+
+
+@functools.cache
+def _fit(data: LabelledData) -> FittedTree:
     recipe = TreeRecipe(depth=3, epochs=6, warm_up_epochs=2, batch_size=8, latent_channels=8)
     return fit_tree(data, recipe, quiet=True).fitted
 
