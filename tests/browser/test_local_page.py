@@ -8,14 +8,18 @@ import io
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
 import pellucid
+from pellucid.cli import main
 from pellucid.web import server
+from pellucid.web.local_model import LocalModel
 from pellucid.web.server import claim_port
+from tests.cli.sample_photos import QUICK, make_photos
 
 MARKUP = "<img src=x onerror=alert(1)>.png"
 DROP = """
@@ -26,6 +30,23 @@ DROP = """
   window.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
 }
 """
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("served") / "photos")
+
+
+@pytest.fixture(scope="module")
+def photo(photos) -> bytes:
+    return (photos / "dog" / "03.png").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def model(photos) -> LocalModel:
+    run = photos.parent / "run"
+    assert main(["fit", str(photos), "-o", str(run), "--quiet", *QUICK]) == 0
+    return LocalModel.open(run, device="cpu", quiet=True)
 
 
 @pytest.fixture(scope="module")
