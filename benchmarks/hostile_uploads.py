@@ -61,16 +61,16 @@ def sound_pictures() -> dict[str, bytes]:
     """Return a small picture in each format."""
     noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     found = {}
-    for ending, kind in (
-        ("png", "PNG"),
-        ("jpg", "JPEG"),
-        ("gif", "GIF"),
-        ("webp", "WEBP"),
-        ("bmp", "BMP"),
-        ("tif", "TIFF"),
+    for ending, kind, options in (
+        ("png", "PNG", {}),
+        ("jpg", "JPEG", {"progressive": True}),
+        ("gif", "GIF", {}),
+        ("webp", "WEBP", {}),
+        ("bmp", "BMP", {}),
+        ("tif", "TIFF", {"compression": "tiff_lzw"}),
     ):
         buffer = io.BytesIO()
-        Image.fromarray(noise).save(buffer, kind)
+        Image.fromarray(noise).save(buffer, kind, **options)
         found[ending] = buffer.getvalue()
     return found
 

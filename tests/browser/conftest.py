@@ -1,4 +1,4 @@
-"""A real browser for the pages: Debian's chromium by Playwright, one for all tests of a session."""
+"""Pages opened in a real browser, and axe-core to judge them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from pellucid.reports.contents import TreeReport
 from pellucid.reports.page import write_report
 from tests.reports.synthetic_report import make_report
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _NOTE_VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -41,16 +39,6 @@ class OpenPage:
 Opener = Callable[..., OpenPage]
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def open_page(chromium) -> Iterator[Opener]:
     """Return a function that opens a file in a context of its own and waits for the view."""
@@ -68,9 +56,11 @@ def open_page(chromium) -> Iterator[Opener]:
         page.on("pageerror", lambda error: opened.complaints.append(str(error)))
         page.on(
             "console",
-            lambda message: opened.complaints.append(message.text)
-            if message.type in ("error", "warning")
-            else None,
+            lambda message: (
+                opened.complaints.append(message.text)
+                if message.type in ("error", "warning")
+                else None
+            ),
         )
         page.goto(path.as_uri() + fragment)
         if options.get("java_script_enabled", True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pellucid.reports.page import render_report, write_page
+
 # A group of radio buttons is one stop: Tab leads to the one that is chosen.
 _STOPS = """() => [...document.querySelectorAll(
   "a[href], button, select, input, summary, [tabindex='0']")]
@@ -82,3 +84,11 @@ def test_axe_finds_nothing_serious(open_page, report_file, axe, scheme, fragment
         if one["impact"] in ("serious", "critical")
     ]
     assert serious == []
+
+
+def test_axe_finds_nothing_serious_on_the_live_page(open_page, report, axe, tmp_path):
+    live = write_page(render_report(report, live=True), tmp_path / "live.html")
+    page = open_page(live, bypass_csp=True).page
+    page.evaluate(axe)
+    found = page.evaluate("axe.run('.drop', { resultTypes: ['violations'] })")["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []

@@ -104,7 +104,9 @@ def test_chosen_image_shows_its_path_and_every_turn(open_page, report_file, repo
         assert f"Branch {step.branch}" in text
         assert f"similarity {step.similarity:.3f}" in text
         assert ("present ↗" if step.went_right else "absent ↘") in text
-        shares = f"present {100 * step.similarity:.1f} %, absent {100 - 100 * step.similarity:.1f} %"
+        shares = (
+            f"present {100 * step.similarity:.1f} %, absent {100 - 100 * step.similarity:.1f} %"
+        )
         assert shares in text
         assert f"margin {step.margin:.3f}" in text
         box = items.nth(place).locator(".boxed .box-over").first

@@ -206,8 +206,8 @@ def make_report(
                 TrustRow("fidelity", 0.994, 0.98, 1.0, 0.1, "higher", "share", 360, "as written"),
                 TrustRow("single deletion", 0.71, 0.6, 0.8, 0.0, "higher", "correlation", 50),
                 TrustRow("path length", 4.8, unit="count", total=360),
-                TrustRow("pointing game", None, note="There are no parts to point at."),
             ),
             images=360,
+            unmeasured=(("there are no parts to point at", ("pointing game", "purity")),),
         ),
     )

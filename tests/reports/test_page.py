@@ -175,6 +175,17 @@ def test_render_report_shows_facts_warnings_curves_and_configuration():
     assert sum(a.get("class") == "curve" for _, a in parsed.tags) == 2
 
 
+def test_render_report_says_how_far_to_trust_the_pictures_findings_first():
+    report = make_report(depth=2)
+    text = Page(render_report(report)).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "How far to trust the pictures" in text
+    assert text.index(report.trust.findings[0]) < text.index("single deletion")
+    assert "98.0 % to 100.0 %" in text
+    assert "Not measured (there are no parts to point at): pointing game, purity." in text
+    without = dataclasses.replace(report, trust=None)
+    assert "How far to trust" not in render_report(without)
+
+
 def test_render_report_warnings_come_before_all_sections():
     text = render_report(make_report(depth=2))
     assert 0 < text.index('id="warnings"') < text.index('id="accuracy"') < text.index('id="tree"')
@@ -189,6 +200,7 @@ def test_render_report_bare_contents_leave_sections_out():
         warnings=(),
         configuration={},
         prototypes=(),
+        trust=None,
     )
     parsed = Page(render_report(report))
     assert "tree" in parsed.ids
@@ -244,9 +256,9 @@ def test_render_report_many_classes_share_one_color():
     assert 'class="k3"' not in text
 
 
-def test_render_report_depth_nine_with_large_sources_stays_below_fifteen_megabytes():
-    report = make_report(depth=9, size_px=224, colored=True, explained=2)
-    assert len(render_report(report).encode()) < 15e6
+def test_render_report_depth_nine_with_large_sources_stays_below_twelve_megabytes():
+    report = make_report(depth=9, size_px=224, colored=True, explained=26)
+    assert len(render_report(report).encode()) < 12e6
 
 
 def test_render_report_deep_chain_is_drawn_in_parts():

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
-
 from pellucid.cli import main
 from pellucid.web.local_model import LocalModel
 from tests.cli.sample_photos import QUICK, make_photos

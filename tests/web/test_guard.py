@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from starlette.responses import PlainTextResponse
 
 from pellucid.web.guard import Guard
+from tests.web.coroutines import run
 
 
 def ask(*headers: tuple[str, str], method: str = "POST", port: int = 8000) -> int:
@@ -25,7 +24,7 @@ def ask(*headers: tuple[str, str], method: str = "POST", port: int = 8000) -> in
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
     }
     guard = Guard(PlainTextResponse("fine"), port=port, script_source="'none'")
-    asyncio.run(guard(scope, receive, send))
+    run(guard(scope, receive, send))
     assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
     return sent[0]["status"]
 

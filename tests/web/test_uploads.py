@@ -10,6 +10,7 @@ import pytest
 from benchmarks.hostile_uploads import NAMES, make_body
 from pellucid.web.refusal import RequestRefused
 from pellucid.web.uploads import Memory, Upload, read_upload
+from tests.web.coroutines import run
 
 CONTENT = bytes(range(256)) * 40
 
@@ -30,7 +31,7 @@ class Sender:
 
 def read(chunks, content_type: str, *, most: int = 20_000, memory=None, **headers: str) -> Upload:
     given = {"content-type": content_type} | {k.replace("_", "-"): v for k, v in headers.items()}
-    return asyncio.run(
+    return run(
         read_upload(
             aiter(chunks),
             given,
@@ -103,7 +104,7 @@ def test_read_upload_too_slow_is_refused():
     slow = read_upload(
         stall(), {"content-type": kind}, max_file_bytes=9, memory=memory, timeout_seconds=0.01
     )
-    found = refusal(lambda: asyncio.run(slow))
+    found = refusal(lambda: run(slow))
     assert found.status == 408
     assert found.headers["Connection"] == "close"
     assert memory.held_bytes == 0

@@ -42,6 +42,11 @@ EXTRAS = {
     "ray": {"ray": "ray"},
     "tensorboard": {"tensorboard": "tensorboard"},
     "captum": {"captum": "captum"},
+    "serve": {
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+        "python-multipart": "python_multipart",
+    },
     "docs": {
         "sphinx": "sphinx",
         "docutils": "docutils",
@@ -49,12 +54,15 @@ EXTRAS = {
         "myst-parser": "myst_parser",
     },
     "test": {
+        "httpx": "httpx",
         "pytest": "pytest",
         "pytest-cov": "pytest_cov",
         "hypothesis": "hypothesis",
         "beartype": "beartype",
         "mpmath": "mpmath",
-        "captum": "captum",
+        "pytest-xdist": "xdist",
+        "httpx": "httpx",
+        "playwright": "playwright",
     },
 }
 

@@ -185,12 +185,13 @@ class AccuracyRow:
 class TrustRow:
     """A measure of how far the pictures can be trusted; see `pellucid.evaluation.Measure`.
 
-    ``value``, its 95 % interval and ``chance`` are None where there is no such thing; ``better`` is
-    ``"higher"``, ``"lower"`` or empty, ``unit`` is ``"share"`` for what is written in percent.
+    The 95 % interval and ``chance`` are None where there is no such thing; ``better`` is
+    ``"higher"``, ``"lower"`` or empty; ``unit`` is ``"share"``, ``"relative change"`` (both written
+    in percent), ``"correlation"`` or ``"count"``.
     """
 
     label: str
-    value: float | None
+    value: float
     low: float | None = None
     high: float | None = None
     chance: float | None = None
@@ -202,11 +203,15 @@ class TrustRow:
 
 @dataclass(frozen=True)
 class TrustTable:
-    """What a reader must know before believing the pictures: findings, and the measures."""
+    """What a reader must know before believing the pictures: findings, and the measures.
+
+    ``unmeasured`` names the measures that do not apply, grouped by the reason why.
+    """
 
     findings: tuple[str, ...]
     rows: tuple[TrustRow, ...]
     images: int
+    unmeasured: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

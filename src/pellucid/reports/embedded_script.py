@@ -1,4 +1,4 @@
-"""Data and script as they stand in a page: JSON that cannot end its element, a hash of the script."""
+"""Data and script as they stand in a page: JSON that cannot end its element, and the hash."""
 
 from __future__ import annotations
 

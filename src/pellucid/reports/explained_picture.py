@@ -342,15 +342,19 @@ def explain(
         UsageError: ``image`` is none of these.
         DataError: the run or a picture cannot be used.
     """
-    several = isinstance(image, list | tuple)
-    images = list(image) if isinstance(image, list | tuple) else [image]
-    pictures = [
-        _read_image(one, f"image {number}" if several else "image")
-        for number, one in enumerate(images, start=1)
-    ]
+    if isinstance(image, list | tuple):
+        names = [f"image {number}" for number in range(1, len(image) + 1)]
+        return _explain_all(run, image, names, device)
+    return _explain_all(run, [image], ["image"], device)[0]
+
+
+def _explain_all(
+    run: object, images: Sequence[object], names: Sequence[str], device: str
+) -> tuple[ExplainedPicture, ...]:
     if isinstance(run, FittedTree):
-        explained = [explain_picture(run, picture, name=name) for name, picture in pictures]
-        return tuple(explained) if several else explained[0]
+        return tuple(
+            explain_picture(run, picture, name=name) for name, picture in _read_all(images, names)
+        )
     if not isinstance(run, str | Path):
         raise UsageError(
             "run must be the path of a run folder or a FittedTree, got "
@@ -360,22 +364,20 @@ def explain(
     fitted = tree_run.load_tree(device=device)
     explained = [
         explain_picture(fitted, picture, name=name, answered_by=str(tree_run.path))
-        for name, picture in pictures
+        for name, picture in _read_all(images, names)
     ]
-    needed = set().union(*(branches_on_paths(one.explanation) for one in explained))
-    shown = {one.branch: one for one in read_prototypes(tree_run.run, branches=needed)}
-    explained = [
-        replace(
-            one,
-            prototypes=tuple(
-                shown[branch]
-                for branch in sorted(branches_on_paths(one.explanation))
-                if branch in shown
-            ),
-        )
-        for one in explained
-    ]
-    return tuple(explained) if several else explained[0]
+    on_paths = [branches_on_paths(one.explanation) for one in explained]
+    # A deep tree has hundreds of prototypes; a path comes by a few.
+    shown = read_prototypes(tree_run.run, branches=set().union(*on_paths))
+    return tuple(
+        replace(one, prototypes=tuple(each for each in shown if each.branch in branches))
+        for one, branches in zip(explained, on_paths, strict=True)
+    )
+
+
+def _read_all(images: Sequence[object], names: Sequence[str]) -> list[tuple[str, Image.Image]]:
+    # All of them before the first is explained: a mistake in the last one costs nothing.
+    return [_read_image(image, name) for image, name in zip(images, names, strict=True)]
 
 
 def _read_image(image: object, name: str) -> tuple[str, Image.Image]:

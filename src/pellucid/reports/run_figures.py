@@ -9,8 +9,11 @@ from pellucid import __version__
 from pellucid._checks import DataError
 from pellucid.data import LabelledData
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
+from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.prototree.tree_run import TreeRun
 from pellucid.reports.run_report import RunFigures
+
+EXPLANATIONS_FILE = "explanations"
 
 
 def read_figures(run: TreeRun, data: LabelledData) -> RunFigures:
@@ -38,6 +41,7 @@ def read_figures(run: TreeRun, data: LabelledData) -> RunFigures:
             seconds=seconds,
             seed=run.settings.seed,
             configuration=shown_configuration(run, data),
+            explanations=_read_explanations(run),
         )
     except (KeyError, TypeError) as error:
         raise DataError(
@@ -61,6 +65,13 @@ def shown_configuration(run: TreeRun, data: LabelledData) -> dict[str, Any]:
         "timm": packages.get("timm"),
     }
     return shown
+
+
+def _read_explanations(run: TreeRun) -> ExplanationEvaluation | None:
+    """Return what `pellucid evaluate --explanations` kept, where it was run."""
+    if not (run.path / f"{EXPLANATIONS_FILE}.json").is_file():
+        return None
+    return ExplanationEvaluation.from_dict(run.run.read_json(EXPLANATIONS_FILE))
 
 
 def _from_dict(kept: dict[str, Any] | None) -> TreeEvaluation | None:

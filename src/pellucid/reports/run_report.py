@@ -14,8 +14,9 @@ from torch import Tensor
 
 from pellucid.data import LabelledData, Problem
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
+from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.prototree import FittedTree, explain
-from pellucid.reports.contents import AccuracyRow, ExplainedImage, TreeReport
+from pellucid.reports.contents import AccuracyRow, ExplainedImage, LeafVisits, TreeReport
 from pellucid.reports.run_pictures import (
     SourcePictures,
     picture_explanation,
@@ -23,6 +24,7 @@ from pellucid.reports.run_pictures import (
     shown_side_px,
 )
 from pellucid.reports.similarity_counts import count_similarities
+from pellucid.reports.trust import tabulate_trust
 from pellucid.reports.wording import percent
 
 _SMALL_TEST_SET = 100
@@ -44,6 +46,7 @@ class RunFigures:
         seconds: All of it, from loading the data to the last measurement.
         seed: Source of every random choice.
         configuration: Everything that was asked for.
+        explanations: How far the explanations can be trusted; None where it was not measured.
     """
 
     evaluation: TreeEvaluation | None
@@ -55,6 +58,7 @@ class RunFigures:
     seconds: float = math.nan
     seed: int = 0
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    explanations: ExplanationEvaluation | None = None
 
 
 def make_tree_report(
@@ -78,8 +82,15 @@ def make_tree_report(
     pictures = SourcePictures(data.images, shown_side_px(fitted))
     if right is None:
         right = min(max(_FEWEST_RIGHT, len(fitted.class_names)), _MOST_RIGHT)
-    counts = count_similarities(fitted, data.images, data.splits.test)
     prototypes = picture_prototypes(fitted, data.images, pictures=pictures)
+    leaf_visits: tuple[LeafVisits, ...] = ()
+    if len(data.splits.test):
+        counts = count_similarities(fitted, data.images, data.splits.test)
+        leaf_visits = counts.leaf_visits
+        prototypes = tuple(
+            replace(prototype, histogram=counts.histograms[prototype.branch])
+            for prototype in prototypes
+        )
     topology = fitted.tree.topology
     recipe = fitted.recipe
     return TreeReport(
@@ -93,17 +104,15 @@ def make_tree_report(
         left_child=np.asarray(topology.left),
         right_child=np.asarray(topology.right),
         leaf_distributions=fitted.tree.leaf_log_distributions().exp().detach().cpu().numpy(),
-        prototypes=tuple(
-            replace(prototype, histogram=counts.histograms[prototype.branch])
-            for prototype in prototypes
-        ),
+        prototypes=prototypes,
         metrics=tuple(figures.metrics),
         accuracy=list_accuracies(figures.evaluation, figures.unprojected),
         facts=list_facts(fitted, data, figures),
         warnings=list_warnings(fitted, data, figures),
         explained=_explain_some(fitted, data, figures.evaluation, pictures, right, wrong),
         configuration=figures.configuration,
-        leaf_visits=counts.leaf_visits,
+        leaf_visits=leaf_visits,
+        trust=tabulate_trust(figures.explanations) if figures.explanations else None,
     )
 
 

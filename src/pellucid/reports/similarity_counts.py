@@ -44,7 +44,8 @@ def count_similarities(
     majority = tree.leaf_log_distributions().argmax(1).cpu().numpy()
     everywhere = np.zeros((topology.branches, bins), dtype=np.int64)
     passing = np.zeros_like(everywhere)
-    visits = np.zeros((topology.leaves, 2), dtype=np.int64)
+    ended = np.zeros(topology.leaves, dtype=np.int64)
+    right = np.zeros_like(ended)
     branches = np.arange(topology.branches)
     for pixels, labels, _ in fitted.normalized_batches(images, indices):
         answers = tree.answer(pixels)
@@ -55,12 +56,16 @@ def count_similarities(
         where = np.broadcast_to(branches, bin_of.shape)
         np.add.at(everywhere, (where, bin_of), 1)
         np.add.at(passing, (where[passes], bin_of[passes]), 1)
-        np.add.at(visits, (leaves, 0), 1)
-        np.add.at(visits, (leaves, 1), (majority[leaves] == labels.cpu().numpy()).astype(np.int64))
+        ended += np.bincount(leaves, minlength=topology.leaves)
+        is_right = majority[leaves] == labels.cpu().numpy()
+        right += np.bincount(leaves[is_right], minlength=topology.leaves)
     return SimilarityCounts(
         histograms=tuple(
             SimilarityHistogram(tuple(map(int, all_images)), tuple(map(int, coming_by)))
             for all_images, coming_by in zip(everywhere, passing, strict=True)
         ),
-        leaf_visits=tuple(LeafVisits(int(images), int(right)) for images, right in visits),
+        leaf_visits=tuple(
+            LeafVisits(int(all_images), int(right_ones))
+            for all_images, right_ones in zip(ended, right, strict=True)
+        ),
     )

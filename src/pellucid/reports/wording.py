@@ -26,13 +26,13 @@ def write_distance(value: float) -> str:
     return "<\N{NO-BREAK SPACE}1e\N{NON-BREAKING HYPHEN}6" if value < 1e-6 else f"{value:.3f}"
 
 
-def write_measure(value: float | None, unit: str) -> str:
+def write_measure(value: float, unit: str) -> str:
     """Return a measure in its unit: a ``share`` or ``relative change`` in percent."""
-    if value is None or not math.isfinite(value):
-        return "not measured"
     if unit in ("share", "relative change"):
-        return percent(value)
-    return plain_number(value) if unit == "count" else f"{value:.2f}"
+        text = percent(value)
+    else:
+        text = f"{value:.1f}" if unit == "count" else f"{value:.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def plain_number(value: object) -> str:

@@ -88,9 +88,10 @@ class LocalModel:
 def _make_report(run: TreeRun, fitted: FittedTree, *, quiet: bool) -> TreeReport:
     try:
         data = run.load_data(quiet=quiet)
+        figures = read_figures(run, data)
     except DataError as error:
         return _make_report_without_data(run, fitted, str(error))
-    return make_tree_report(fitted, data, read_figures(run, data))
+    return make_tree_report(fitted, data, figures)
 
 
 def _make_report_without_data(run: TreeRun, fitted: FittedTree, reason: str) -> TreeReport:

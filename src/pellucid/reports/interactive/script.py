@@ -26,6 +26,7 @@ SCRIPTS = (
     "image_choice",
     "image_answers",
     "download",
+    "tree_tools",
     "theme",
     "start",
 )

@@ -81,7 +81,7 @@ function classBars(parent, tree, shares, caption, count = 5) {
   const body = html("tbody", {}, table);
   for (const { share, k } of largestShares(shares, count)) {
     const row = html("tr", {}, body);
-    html("th", { scope: "row", class: "name" }, row, tree.classes[k]);
+    html("span", { class: "clamped name", title: tree.classes[k] }, html("th", { scope: "row" }, row), tree.classes[k]);
     const bar = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
       html("td", { class: "bar" }, row));
     svg("rect", { class: "track", width: 100, height: 10 }, bar);

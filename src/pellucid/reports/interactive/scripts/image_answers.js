@@ -29,7 +29,7 @@ function createImageAnswers(app, host) {
     const branch = findParting(tree, ~first.leaf, ~second.leaf);
     const said = (index) => {
       const similarity = app.images[index].similarities[branch];
-      return `${writePresence(similarity >= 0.5)} in ${app.images[index].name} (${writeSimilarity(similarity)})`;
+      return `${writePresence(similarity >= 0.5)} in ${isolate(app.images[index].name)} (${writeSimilarity(similarity)})`;
     };
     text.append("They go together until ");
     nodeButton(text, tree, branch, open);
@@ -112,8 +112,9 @@ function createImageAnswers(app, host) {
     const body = html("tbody", {}, table);
     for (const { leaf, probability } of rankLeaves(tree, answer, 5)) {
       const row = html("tr", {}, body);
-      nodeButton(html("th", { scope: "row", class: "name" }, row), tree, ~leaf, open,
-        `leaf ${leaf}: ${tree.classes[tree.majority[leaf]]}`);
+      const name = tree.classes[tree.majority[leaf]];
+      const link = nodeButton(html("th", { scope: "row" }, row), tree, ~leaf, open, "");
+      html("span", { class: "clamped", title: name }, link, `leaf ${leaf}: ${name}`);
       const bar = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
         html("td", { class: "bar" }, row));
       svg("rect", { class: "track", width: 100, height: 10 }, bar);

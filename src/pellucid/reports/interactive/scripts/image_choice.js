@@ -31,9 +31,12 @@ function createImageChoice(app, host) {
     row.replaceChildren();
     inputs.clear();
     addThumbnail(null, null);
-    app.images.forEach((image, index) => {
+    const own = app.images.length - app.embeddedCount; // the reader's own come first, the last at the front
+    const order = app.images.map((_, i) => (i < own ? app.images.length - 1 - i : i - own));
+    for (const index of order) {
+      const image = app.images[index];
       if (isOffered(image, index) || index === app.state.image) addThumbnail(index, image);
-    });
+    }
     other.replaceChildren();
     html("option", { value: "" }, other, "no other image");
     app.images.forEach((image, index) => {
@@ -66,9 +69,15 @@ function createImageChoice(app, host) {
 
   function draw() {
     const { state } = app;
-    strip.hidden = app.images.length === 0;
+    for (const part of [strip, mode.set, other.parentElement, runnerUp.parentElement]) {
+      part.hidden = app.images.length === 0;
+    }
     drawStrip();
     (inputs.get(state.image) ?? inputs.get(null)).checked = true;
+    reveal(inputs.get(state.image));
+    for (const [index, input] of inputs) {
+      input.parentElement.classList.toggle("second", index !== null && index === state.other);
+    }
     mode.select(state.soft ? "soft" : "greedy");
     mode.set.disabled = state.image === null;
     other.value = state.other === null ? "" : String(state.other);
@@ -80,6 +89,17 @@ function createImageChoice(app, host) {
     said.textContent = describe();
   }
 
+  /* On a narrow screen the row scrolls by itself; the page stays where it is. */
+  function reveal(input) {
+    if (!input) return;
+    const { offsetLeft, offsetWidth } = input.parentElement;
+    const left = offsetLeft - row.offsetLeft;
+    if (left < row.scrollLeft) row.scrollLeft = left - 8;
+    else if (left + offsetWidth > row.scrollLeft + row.clientWidth) {
+      row.scrollLeft = left + offsetWidth + 8 - row.clientWidth;
+    }
+  }
+
   /* What just changed, in words: shown, and read out. */
   function describe() {
     const { state } = app, parts = [];
@@ -88,15 +108,15 @@ function createImageChoice(app, host) {
       const leaves = tree.majority.filter((best) => best === k).length;
       const prototypes = tree.prototypes.filter((shown) => shown?.class === name).length;
       const images = app.images.filter((image, index) => isOffered(image, index)).length;
-      parts.push(`${name}: ${writeCount(leaves, "leaf answers", "leaves answer")} with it, `
+      parts.push(`${isolate(name)}: ${writeCount(leaves, "leaf answers", "leaves answer")} with it, `
         + `${writeCount(prototypes, "prototype is", "prototypes are")} from its pictures, `
         + `${writeCount(images, "image")} to follow.`);
     }
     if (state.image !== null) {
       const image = app.images[state.image], answer = app.answer(state.image);
       parts.push(state.soft
-        ? `${image.name}: all paths mixed answer ${tree.classes[answer.softPrediction]} (${writePercent(answer.mixture[answer.softPrediction])}). An edge is as thick as the image is likely to go there.`
-        : `${image.name}: ${writeCount(answer.path.length, "branch", "branches")} lead to leaf ${answer.leaf}, which answers ${tree.classes[answer.prediction]}.`);
+        ? `${isolate(image.name)}: all paths mixed answer ${isolate(tree.classes[answer.softPrediction])} (${writePercent(answer.mixture[answer.softPrediction])}). An edge is as thick as the image is likely to go there.`
+        : `${isolate(image.name)}: ${writeCount(answer.path.length, "branch leads", "branches lead")} to leaf ${answer.leaf}, which answers ${isolate(tree.classes[answer.prediction])}.`);
     }
     return parts.join(" ");
   }

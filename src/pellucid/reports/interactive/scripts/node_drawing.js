@@ -55,10 +55,10 @@ function drawBranch(app, item, looks, node, left, middle) {
   svg("rect", { class: "frame", ...frameBox, height: SIZES.patch + SIZES.caption + 4 }, item);
   const shown = tree.prototypes[node];
   svg("text", { class: "caption", x: left, y: top - 4 }, looks, String(node));
-  const answer = app.firstAnswer();
+  const index = findPassing(app, node);
   const right = left + NODE_WIDTH;
-  if (answer && isOnPath(answer, node)) {
-    const similarity = app.firstImage().similarities[node];
+  if (index !== undefined) {
+    const similarity = app.images[index].similarities[node];
     const kind = similarity >= 0.5 ? "found" : "missed";
     svg("text", { class: `number ${kind}`, x: right, y: top - 4 }, looks, similarity.toFixed(2));
   } else if (shown) {
@@ -67,19 +67,22 @@ function drawBranch(app, item, looks, node, left, middle) {
   }
 }
 
-const isOnPath = (answer, node) => answer.path.some(({ branch }) => branch === node);
+/* The shown image whose path comes by a branch; of two the first. */
+const findPassing = (app, node) => app.shownImages()
+  .find((index) => app.answer(index).path.some(({ branch }) => branch === node));
 
 /* The prototype in its image and enlarged; on the path of an image, beside what was found there. */
 function drawPictures(app, group, node, left, middle) {
-  const shown = app.tree.prototypes[node], image = app.firstImage(), answer = app.firstAnswer();
+  const shown = app.tree.prototypes[node], index = findPassing(app, node);
   const top = middle - SIZES.patch / 2;
   const slots = [left, left + SIZES.patch + SIZES.between];
   if (!shown) {
     svg("rect", { class: "track", x: left, y: top, width: NODE_WIDTH, height: SIZES.patch }, group);
-  } else if (answer && isOnPath(answer, node)) {
+  } else if (index !== undefined) {
+    const image = app.images[index];
     position(showPatch(group, shown, shown.box, SIZES.patch), slots[0], top);
     const here = position(showPatch(group, image, image.boxes[node], SIZES.patch), slots[1], top);
-    svg("rect", { class: "here", ...here }, group);
+    svg("rect", { class: index === app.state.image ? "here" : "here second", ...here }, group);
   } else {
     position(showBoxed(group, shown, shown.box, SIZES.patch), slots[0], top);
     position(showPatch(group, shown, shown.box, SIZES.patch), slots[1], top);

@@ -8,7 +8,7 @@ function startView() {
   const tree = prepareTree(data.tree);
   const answers = new Map();
   const app = {
-    tree, images: data.images, folds: new Map(), state: { ...NOTHING_OPEN },
+    tree, images: data.images, embeddedCount: data.images.length, folds: new Map(), state: { ...NOTHING_OPEN },
     answer(index) {
       if (!answers.has(index)) answers.set(index, answerImage(tree, app.images[index].similarities));
       return answers.get(index);
@@ -73,6 +73,7 @@ function startView() {
   const views = [imageChoice, view, createNodePanel(app, panel), createImageAnswers(app, answersHost)];
   addZoom(app, view);
   listenToTree(app, view);
+  views.push(createLegend(app, canvas));
   addTreeTools(app, view, treeTools, canvas);
   addThemeSwitch(document.querySelector("header.top"));
   if (data.live) addUpload(app, host);
@@ -93,11 +94,14 @@ function startView() {
     for (const { branch } of wayTo(tree, node)) {
       if (app.folds.get(branch)) app.folds.set(branch, false);
     }
-    const first = app.state.node === null;
     change({ node });
-    if (!reveals) return;
-    view.focusNode(node);
-    if (first) panel.scrollIntoView({ block: "nearest" });
+    const { top, bottom } = panel.getBoundingClientRect();
+    if (reveals) {
+      view.focusNode(node);
+      if (bottom < 100 || top > window.innerHeight - 100) panel.scrollIntoView({ block: "start" });
+    } else if (top > window.innerHeight - 60) { // below the tree: let it be seen that something opened
+      window.scrollBy({ top: top - 0.6 * window.innerHeight });
+    }
   }
   function close() {
     const { node } = app.state;
@@ -112,7 +116,7 @@ function startView() {
 
   const readAddress = () => readHash(location.hash, tree, app.images.length);
   Object.assign(app.state, readAddress() ?? {});
-  change({}, false);
+  for (const each of views) if (each !== view) each.draw();
   view.start();
   if (app.state.node !== null) view.reveal(app.state.node);
   window.addEventListener("hashchange", () => {
@@ -122,22 +126,9 @@ function startView() {
     if (next.node !== null) view.reveal(next.node);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && app.state.node !== null && host.contains(event.target)) close();
+    if (event.key === "Escape" && app.state.node !== null) close();
   });
   document.documentElement.dataset.ready = "true";
-}
-
-function addTreeTools(app, view, host, canvas) {
-  button(host, "−", () => view.zoomBy(0.8), { "aria-label": "Zoom out" });
-  button(host, "+", () => view.zoomBy(1.25), { "aria-label": "Zoom in" });
-  button(host, "Whole tree", () => { foldAll(app, false); view.draw(); view.fit(); });
-  button(host, "Start view", () => { app.folds.clear(); view.draw(); view.start(); });
-  button(host, "Unfold all", () => { foldAll(app, false); view.draw(); });
-  button(host, "Fold all", () => { foldAll(app, true); view.draw(); view.start(); });
-  button(host, "Save SVG", () => saveSvg(view));
-  button(host, "Save PNG", () => savePng(view));
-  html("p", { class: "note keys" }, canvas, "Drag or scroll to move, Ctrl and wheel to zoom. In the tree: "
-    + "← back, → on, ↑ ↓ along, Enter opens, Space folds, Escape closes.");
 }
 
 startView();

@@ -24,10 +24,14 @@ function createTreeView(app, frame) {
     return [SIZES.margin + level * levelPx(), top + (row + 0.5) * view.rowPx()];
   };
 
-  function draw() {
-    const hadFocus = drawing.contains(document.activeElement);
+  view.layOut = () => {
     view.isFolded = foldBranches(tree, app.folds, app.shownNodes());
     view.layout = layOutNodes(tree, view.isFolded);
+  };
+
+  function draw() {
+    const hadFocus = drawing.contains(document.activeElement);
+    view.layOut();
     if (!view.layout.places.has(view.focused)) view.focused = nearestVisible(view.focused);
     view.size = view.isOverview ? view.overviewSize() : view.naturalSize();
     drawing.replaceChildren();
@@ -58,11 +62,11 @@ function createTreeView(app, frame) {
   }
 
   /* Show the tree at a scale; below the least one there is only the overview. */
-  view.setScale = (scale) => {
-    const wasOverview = view.isOverview;
+  view.setScale = (scale, redraws = false) => {
+    const needsDrawing = view.isOverview || scale < OVERVIEW_BELOW || redraws;
     view.isOverview = scale < OVERVIEW_BELOW;
     view.scale = Math.min(3, Math.max(OVERVIEW_BELOW, scale));
-    if (wasOverview || view.isOverview) draw();
+    if (needsDrawing) draw();
     else applyScale();
   };
 

@@ -8,7 +8,7 @@ function addUpload(app, host) {
   host.prepend(zone);
   const label = html("label", {}, zone);
   html("b", {}, label, "Your image");
-  html("span", { class: "note" }, label, "drop it here, or choose a file; it stays on this computer");
+  html("span", { class: "note" }, label, "drop or paste it, or choose a file; it stays on this computer");
   const input = html("input", { type: "file", accept: "image/*" }, label);
   const said = html("p", { class: "note", role: "status" }, zone);
   input.addEventListener("change", () => {
@@ -36,6 +36,7 @@ function addUpload(app, host) {
       const answer = await response.json();
       if (!response.ok) throw new Error(answer.error ?? `the program answered ${response.status}`);
       app.addImage(answer);
+      zone.scrollIntoView({ block: "start" }); // below it stands what is new
       said.textContent = `${answer.name} is followed below.`;
     } catch (error) {
       said.classList.add("failed");

@@ -14,6 +14,8 @@ function writeDistance(value) {
 
 const writeSimilarity = (value) => value.toFixed(3);
 const writePresence = (present) => (present ? "present" : "absent");
+/* A name inside a sentence: one that runs from right to left must not turn the rest around. */
+const isolate = (name) => `\u2068${name}\u2069`;
 const writeCount = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 function nameNode(tree, node) {

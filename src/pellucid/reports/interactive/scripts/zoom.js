@@ -23,13 +23,17 @@ function addZoom(app, view) {
   view.overviewSize = () => [
     Math.max(260, frame.clientWidth - 2), Math.max(260, Math.min(roomFor(frame) - 2, 18 * view.layout.rows + 30)),
   ];
-  view.fit = () => view.setScale(wholeScale());
+  view.fit = () => {
+    view.layOut();
+    view.setScale(wholeScale(), true);
+  };
   /* The whole tree where it stays readable, else its root at a readable size. */
   view.start = () => {
+    view.layOut();
     const wide = (frame.clientWidth - 2) / view.naturalSize()[0];
     const whole = wholeScale();
     const scale = whole >= LEAST_READABLE ? whole : Math.max(LEAST_READABLE, Math.min(1, wide));
-    view.setScale(scale);
+    view.setScale(scale, true);
     view.center(app.tree.root);
   };
 
