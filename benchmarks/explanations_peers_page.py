@@ -13,7 +13,9 @@ ROWS = {
     "cnn-integrated-gradients": "CNN + integrated gradients",
     "cabrnet": "CaBRNet 1.2",
     "cabrnet-relevance": "CaBRNet 1.2 + PRP",
-    "pellucid": "Pellucid",
+    "pellucid-resnet18": "Pellucid, ResNet-18",
+    "pellucid-unbounded": "Pellucid, patches of 53 px",
+    "pellucid": "Pellucid (patches of 25 px)",
 }
 HEAD = """# Explanations of a CNN, of CaBRNet and of Pellucid
 
