@@ -164,7 +164,15 @@ def make_pellucid(data, seed: int, models: Path, *, row: str):
     return TreeExplainer(fitted, unprojected=unprojected), facts
 
 
-def make_cabrnet(data, seed: int, models: Path, *, relevance: bool = False):
+PEER_ROWS = {
+    "cabrnet": "CabrnetTree",
+    "cabrnet-relevance": "CabrnetRelevance",
+    "cabrnet-integrated": "CabrnetIntegrated",
+}
+"""Which class of ``explanations_cabrnet`` says what is important."""
+
+
+def make_cabrnet(data, seed: int, models: Path, *, importance: str):
     """Return CaBRNet's tree; only in an environment that has it."""
     import explanations_cabrnet as peer
 
@@ -172,18 +180,15 @@ def make_cabrnet(data, seed: int, models: Path, *, relevance: bool = False):
     if not path.exists():
         peer.save(peer.train(data, seed=seed), path)
     trained = peer.load(path, classes=len(data.images.class_names))
-    adapter = peer.CabrnetRelevance if relevance else peer.CabrnetTree
-    return adapter(trained.model, data), trained.facts
+    return getattr(peer, importance)(trained.model, data), trained.facts
 
 
 MAKERS = {
     "cnn-grad-cam": make_grad_cam,
     "cnn-integrated-gradients": make_integrated_gradients,
-    "cabrnet": make_cabrnet,
-    "cabrnet-relevance": partial(make_cabrnet, relevance=True),
+    **{row: partial(make_cabrnet, importance=name) for row, name in PEER_ROWS.items()},
     **{row: partial(make_pellucid, row=row) for row in PELLUCID_ROWS},
 }
-PEER_ROWS = ("cabrnet", "cabrnet-relevance")
 
 
 def run_row(row: str, options: argparse.Namespace) -> None:

@@ -11,12 +11,14 @@ from machine import machine_line
 ROWS = {
     "cnn-grad-cam": "CNN + Grad-CAM",
     "cnn-integrated-gradients": "CNN + integrated gradients",
-    "cabrnet": "CaBRNet 1.2",
-    "cabrnet-relevance": "CaBRNet 1.2 + PRP",
+    "cabrnet": "CaBRNet, enlarged cells",
+    "cabrnet-relevance": "CaBRNet, PRP",
+    "cabrnet-integrated": "CaBRNet, importance as Pellucid's",
     "pellucid-resnet18": "Pellucid, ResNet-18",
     "pellucid-unbounded": "Pellucid, patches of 53 px",
     "pellucid": "Pellucid (patches of 25 px)",
 }
+OF_THE_MODELS = ("accuracy", "fidelity", "path_length")  # in the first table, for all trees
 HEAD = """# Explanations of a CNN, of CaBRNet and of Pellucid
 
 Written by `python benchmarks/explanations_peers.py`; how to measure again is said at the top of
@@ -77,6 +79,8 @@ def _measures(documents: dict[str, dict]) -> list[str]:
     for row, document in documents.items():
         for run in document["seeds"].values():
             for measure in run["evaluation"]["measures"]:
+                if measure["name"] in OF_THE_MODELS:
+                    continue
                 found.setdefault(measure["name"], {}).setdefault(row, []).append(measure)
     several = any(len(document["seeds"]) > 1 for document in documents.values())
     spread = "its 95 % interval over images (or prototypes)"
