@@ -251,6 +251,7 @@ def main() -> None:
         for row in rows:
             run_row(row, options)
     if not options.no_page:
+        options.page.parent.mkdir(parents=True, exist_ok=True)
         options.page.write_text(render_page(options.results))
         print(f"wrote {options.page}", file=sys.stderr)
 
