@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import textwrap
 from pathlib import Path
 
 from machine import machine_line
@@ -36,30 +37,35 @@ the images (chance {cnn_grad_cam[pointing_game_decisive_chance]}).
 trees answer along {cabrnet[test_path_length]} and {pellucid[test_path_length]} turns, and one
 path answers as the whole tree does. They differ in whether the pictures along the path are true.
 Of Pellucid's boxes, replacing all that is outside changes the similarity by
-{pellucid[local_perturbation_outside]} of it, replacing the inside lowers it by
+{pellucid[local_perturbation_outside]}, replacing the inside lowers it by
 {pellucid[local_perturbation_inside]}; of CaBRNet's it is {cabrnet[local_perturbation_outside]}
 and {cabrnet[local_perturbation_inside]}, about what a box at a random place gets. A prototype of
 Pellucid's finds one and the same kind of part more often (purity {pellucid[purity_top_10]}
 against {cabrnet[purity_top_10]}, chance {cabrnet[purity_top_10_chance]}).
 
-**Is CaBRNet's tree to blame, or its pictures?** Its pictures, with this backbone. Its answers are
-as good as anyone's. Taken with the importance that Pellucid computes for its own trees, the same
-tree reaches single deletion {cabrnet_integrated[single_deletion]} instead of
+**Is CaBRNet's tree to blame, or its pictures?** Mostly its pictures, with this backbone. Its
+answers are as good as anyone's. Taken with the importance that Pellucid computes for its own
+trees, the same tree reaches single deletion {cabrnet_integrated[single_deletion]} instead of
 {cabrnet[single_deletion]} (cells enlarged) and {cabrnet_relevance[single_deletion]} (prototype
-relevance propagation). But a cell of its latent map sees 99 px, the whole picture but at the
-corners, so that no small box can hold what counts. Pellucid's default backbone is built so that a
-cell sees 25 px.
+relevance propagation), and a better deletion curve than Pellucid's tree
+({cabrnet_integrated[deletion_curve]} against {pellucid[deletion_curve]}, lower is better). But a
+cell of its latent map sees 99 px, the whole picture but at the corners, so that no small box can
+hold what counts. Pellucid's default backbone is built so that a cell sees 25 px.
 
 **Where Pellucid is worse.** Its tree errs a little more often than the CNN and CaBRNet's ResNet
 ({pellucid[test_accuracy]} against {cnn_grad_cam[test_accuracy]} and {cabrnet[test_accuracy]}). A
-plain CNN with integrated gradients beats it on most measures of a map: single deletion, target
-sensitivity, the part that matters most ({pellucid[pointing_game_decisive]} against
-{cnn_integrated_gradients[pointing_game_decisive]}), deletion curve ({pellucid[deletion_curve]}
-against {cnn_integrated_gradients[deletion_curve]}, lower is better). Small patches cannot see
-what is spread over a picture; where classes differ by that, the network will be less accurate or
-needs larger patches and larger boxes. The tree must be trained; an attribution works on the
-network that is there. And CaBRNet has what Pellucid has not: ProtoPNet, ProtoPool and PIP-Net,
-and relevance propagation.
+plain CNN with integrated gradients beats it on most measures of a map: single deletion,
+preservation, target sensitivity, the part that matters most ({pellucid[pointing_game_decisive]}
+against {cnn_integrated_gradients[pointing_game_decisive]}) and both curves (deletion
+{pellucid[deletion_curve]} against {cnn_integrated_gradients[deletion_curve]}, lower is better);
+Pellucid's map is the less distracted one ({pellucid[distractibility]} against
+{cnn_integrated_gradients[distractibility]}) and lies less on the background
+({pellucid[importance_on_background]} against
+{cnn_integrated_gradients[importance_on_background]}). Small patches cannot see what is spread
+over a picture; where classes differ by that, the network will be less accurate or needs larger
+patches and larger boxes. The tree must be trained; an attribution works on the network that is
+there. And CaBRNet has what Pellucid has not: ProtoPNet, ProtoPool and PIP-Net, and relevance
+propagation.
 
 """
 OWN = """## Your own network
@@ -121,7 +127,28 @@ NOTES = """## What is not quite comparable
 
 ## Measured on
 """
-OF_THE_MODELS = ("accuracy", "fidelity", "path_length")  # in the first table, for all trees
+# Told in the first table for both trees, or measured for one of them only.
+OF_THE_MODELS = ("accuracy", "fidelity", "path_length", "projection_drop")
+NETWORKS = "What the networks look at"
+GROUPS = {
+    "Maps: what is called important": (),  # and whatever no other group has
+    "Prototypes and their boxes": (
+        "prototypes_on_background",
+        "purity_top_10",
+        "purity",
+        "consistency",
+        "stability",
+        "box_size",
+        "local_perturbation_outside",
+        "local_perturbation_inside",
+    ),
+    NETWORKS: ("background_independence", "background_changes_answer", "class_coverage"),
+}
+SAME_NETWORK = ("cnn-integrated-gradients", "cabrnet-relevance", "cabrnet-integrated")
+LEGEND = (
+    "The figure (its 95 % interval over images or prototypes; of several seeds the mean, the least "
+    "and the greatest), and after the comma what a random explanation gets."
+)
 HEAD = """# Explanations of a CNN, of CaBRNet and of Pellucid
 
 Written by `python benchmarks/explanations_peers.py`; how to measure again is said at the top of
@@ -144,9 +171,14 @@ def render_page(results: Path) -> str:
         raise SystemExit("The models were measured on different images; measure --again.")
     lines = [HEAD.format(images=images.pop()), *_models(documents), *_measures(documents)]
     if set(documents) >= {row for row in ROWS if row not in MAY_BE_LEFT_OUT}:
-        lines.append(CHOOSE.format_map(_Values(documents)))
+        lines.append(_wrap(CHOOSE.format_map(_Values(documents))))
     lines += [OWN, NOTES, *_machines(documents)]
     return "\n".join(lines) + "\n"
+
+
+def _wrap(text: str) -> str:
+    """Return the text with its paragraphs broken anew, after figures were put in."""
+    return "\n\n".join(textwrap.fill(part, 98) for part in text.split("\n\n"))
 
 
 class _Values(dict):
@@ -176,8 +208,10 @@ class _Values(dict):
 
 
 def _round(value: float, name: str) -> str:
-    style = ".0f" if name == "minutes" else ".3f" if name.startswith("test_") else ".2f"
-    return format(value, style)
+    if name.startswith("local_perturbation"):
+        return f"{100 * value:.1f} %"
+    styles = {"minutes": ".0f", "test_path_length": ".1f"}
+    return format(value, styles.get(name, ".3f" if name.startswith("test_") else ".2f"))
 
 
 def _models(documents: dict[str, dict]) -> list[str]:
@@ -210,58 +244,61 @@ def _models(documents: dict[str, dict]) -> list[str]:
 
 
 def _measures(documents: dict[str, dict]) -> list[str]:
-    """Return the table of all measures, and below it what each of them is."""
+    """Return the tables of all measures, and below each what its measures are."""
     found: dict[str, dict[str, list[dict]]] = {}
     for row, document in documents.items():
         for run in document["seeds"].values():
             for measure in run["evaluation"]["measures"]:
-                if measure["name"] in OF_THE_MODELS:
-                    continue
-                found.setdefault(measure["name"], {}).setdefault(row, []).append(measure)
-    several = any(len(document["seeds"]) > 1 for document in documents.values())
-    spread = "its 95 % interval over images (or prototypes)"
-    if several:
-        spread += "; where there are several seeds, the mean, and the least and the greatest"
-    lines = ["## The measures", ""]
-    lines += [
-        f"In brackets {spread}. *Chance* is what a random explanation, or guessing, gets.",
-        "",
-    ]
-    lines.append("| | better | " + " | ".join(ROWS[row] for row in documents) + " |")
-    lines.append("|---|---|" + "---|" * len(documents))
-    for by_row in found.values():
-        any_measure = next(iter(by_row.values()))[0]
-        cells = [_cell(by_row.get(row, [])) for row in documents]
-        lines.append(
-            f"| {any_measure['label']} | {any_measure['better']} | " + " | ".join(cells) + " |"
-        )
-    lines += ["", "What they are:", ""]
-    for by_row in found.values():
-        measured = [m for measures in by_row.values() for m in measures]
-        chosen = next((m for m in measured if m["value"] is not None), measured[0])
-        totals = sorted({m["total"] for m in measured if m["value"] is not None})
-        counted = f" n = {totals[0]}" if totals else ""
-        counted += f" to {totals[-1]}" if len(totals) > 1 else ""
-        lines.append(f"- *{chosen['label']}* ({chosen['unit']}{';' if counted else ''}{counted}): ")
-        lines[-1] += f"{chosen['note']}."
-    return [*lines, ""]
+                if measure["name"] not in OF_THE_MODELS and measure["value"] is not None:
+                    found.setdefault(measure["name"], {}).setdefault(row, []).append(measure)
+    groups: dict[str, list[dict[str, list[dict]]]] = {title: [] for title in GROUPS}
+    for name, by_row in found.items():
+        of = [title for title, names in GROUPS.items() if name in names] or [next(iter(GROUPS))]
+        groups[of[0]].append(by_row)
+    lines = []
+    for title, measures in groups.items():
+        rows = [row for row in documents if any(row in by_row for by_row in measures)]
+        if title == NETWORKS:
+            rows = [row for row in rows if row not in SAME_NETWORK]
+        lines += [f"## {title}", "", LEGEND, ""]
+        lines.append("| | better | " + " | ".join(ROWS[row] for row in rows) + " |")
+        lines.append("|---|---|" + "---|" * len(rows))
+        for by_row in measures:
+            any_measure = next(iter(by_row.values()))[0]
+            cells = [_cell(by_row.get(row, [])) for row in rows]
+            lines.append(
+                f"| {any_measure['label']} | {any_measure['better']} | " + " | ".join(cells) + " |"
+            )
+        lines.append("")
+        for by_row in measures:
+            known = [measure for of_row in by_row.values() for measure in of_row]
+            totals = sorted({measure["total"] for measure in known})
+            counted = f"{totals[0]}" + (f" to {totals[-1]}" if len(totals) > 1 else "")
+            about = known[0]
+            lines.append(f"- *{about['label']}* ({about['unit']}, n = {counted}): {about['note']}.")
+        lines.append("")
+    return lines
 
 
 def _cell(measures: list[dict]) -> str:
-    known = [measure for measure in measures if measure["value"] is not None]
-    if not known:
+    if not measures:
         return "–"
-    style = ".1f" if known[0]["unit"] == "count" else ".2f"
-    values = [measure["value"] for measure in known]
-    text = format(statistics.fmean(values), style)
-    if len(known) > 1:
-        text += f" ({min(values):{style}} to {max(values):{style}})"
-    elif known[0]["low"] is not None:
-        text += f" ({known[0]['low']:{style}} to {known[0]['high']:{style}})"
-    chances = [measure["chance"] for measure in known if measure["chance"] is not None]
+    values = [measure["value"] for measure in measures]
+    shown = [statistics.fmean(values), min(values), max(values)]
+    if len(values) == 1:
+        shown[1:] = [measures[0]["low"], measures[0]["high"]]
+    mean, low, high = (_write(value, measures[0]["unit"]) for value in shown)
+    text = mean if low is None or high is None else f"{mean} ({low}–{high})"
+    chances = [measure["chance"] for measure in measures if measure["chance"] is not None]
     if chances:
-        text += f"; chance {statistics.fmean(chances):{style}}"
+        text += f", {_write(statistics.fmean(chances), measures[0]['unit'])}"
     return text
+
+
+def _write(value: float | None, unit: str) -> str | None:
+    if value is None:
+        return None
+    return f"{100 * value:.1f} %" if unit == "relative change" else f"{value:.2f}"
 
 
 def _mean(values: list, style: str) -> str:
