@@ -205,13 +205,13 @@ def load(path: Path, *, classes: int) -> TrainedCabrnet:
 class CabrnetTree:
     """CaBRNet's tree as a `pellucid.evaluation.PrototypeModel`.
 
-    The evidence of a pixel is made as for Pellucid's tree: each prototype's share in the class's
-    probability (what would be lost if it were not in the image), spread over the picture that shows
-    where it is. That picture is CaBRNet's own: the cell of greatest similarity, enlarged to the
-    image by cubic interpolation (``cubic_upsampling`` at location ``max``). The box is the one it
-    draws, around all values above 1 - .7 (``bbox_to_percentile``, the percentile of its
-    configurations). A prototype is present where its own explanation shows it: at the turns called
-    similar on the way to the decision leaf.
+    It draws a picture for each prototype on the path, and none for a class. The evidence of a pixel
+    adds them up, each by the share of the class's probability that would be lost if the prototype
+    were not in the image, as for Pellucid's tree. The picture is CaBRNet's own: the cell of
+    greatest similarity, enlarged to the image by cubic interpolation (``cubic_upsampling`` at
+    location ``max``). The box is the one it draws, around all values above 1 - .7
+    (``bbox_to_percentile``, the percentile of its configurations). A prototype is present where its
+    own explanation shows it: at the turns called similar on the way to the decision leaf.
 
     Args:
         model: Projected and pruned.
@@ -299,7 +299,7 @@ class CabrnetTree:
         return near.clone(), cell.clone()
 
     def _weights(self, similarity: Tensor, classes: Tensor) -> Tensor:
-        """Return by how much the class's probability would drop without each prototype."""
+        """Return which share of the class's probability would be lost without each prototype."""
         similarity = similarity.clone().requires_grad_()
         head = self.model.classifier
         answers, _ = head.tree(
@@ -308,7 +308,7 @@ class CabrnetTree:
             similarities=similarity,
             greedy_path=head._root_greedy_path,
         )
-        chosen = answers.gather(1, classes[:, None]).sum()
+        chosen = answers.gather(1, classes[:, None]).clamp(min=1e-30).log().sum()
         (slope,) = torch.autograd.grad(chosen, similarity)
         return (slope * similarity).detach()
 
@@ -394,3 +394,38 @@ class CabrnetRelevance(CabrnetTree):
                 ).float()
                 found[image] += weight * relevance / relevance.sum().clamp(min=1e-30)
         return found
+
+
+class CabrnetIntegrated(CabrnetTree):
+    """CaBRNet's tree with the importance that Pellucid gives its own trees, not CaBRNet's pictures.
+
+    What differs from Pellucid's rows is then the tree alone: see
+    `pellucid.evaluation.tree_importance.explain_pixels`, whose steps and blur these are.
+    """
+
+    match = None
+    steps = 16
+
+    def __init__(self, model, data) -> None:
+        super().__init__(model, data)
+        self.name = "CaBRNet 1.2 ProtoTree, integrated gradients of its similarities"
+
+    def importance(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Return the evidence of each pixel for one class an image."""
+        from pellucid.evaluation.replacements import blur
+
+        found = []
+        deviation = max(self.image_size) / 8
+        for part, chosen in zip(images.split(BATCH_SIZE), classes.split(BATCH_SIZE), strict=True):
+            (sharp,) = self._normalized(part)
+            (blurred,) = self._normalized(blur(part, deviation_px=deviation))
+            near, _ = self._nearest(sharp)
+            worth = self._weights(near, chosen) / near.clamp(min=1e-30)
+            slopes = torch.zeros_like(sharp)
+            for step in range(self.steps):
+                between = blurred + (step + 0.5) / self.steps * (sharp - blurred)
+                between.requires_grad_()
+                moved = self.model.similarities(between).flatten(2).amax(2)
+                slopes += torch.autograd.grad((worth * moved).sum(), between)[0]
+            found.append((slopes / self.steps * (sharp - blurred)).sum(1))
+        return torch.cat(found)

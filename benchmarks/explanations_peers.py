@@ -25,6 +25,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from explanations_peers_page import ROWS, render_page
@@ -34,7 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "measurements" / "explanation-comparison.md"
 MODELS = ROOT / "runs" / "explanation-peers"
-CNN_EPOCHS = 30
+EPOCHS = 30
+"""Of the CNN and of Pellucid's tree: half of the default, for the processor's time."""
 
 
 def measure(row: str, seed: int, *, models: Path, images: int) -> dict[str, object]:
@@ -110,7 +112,7 @@ def _cnn(data, seed: int, models: Path):
     if not path.exists():
         started = time.perf_counter()
         network = fit_black_box(
-            data, seed=seed, epochs=CNN_EPOCHS, recipe=recipe, backbone=recipe.backbone
+            data, seed=seed, epochs=EPOCHS, recipe=recipe, backbone=recipe.backbone
         )
         save_file(network.state_dict(), str(path))
         validation = data.splits.validation
@@ -118,7 +120,7 @@ def _cnn(data, seed: int, models: Path):
         right = answers == data.images.labels[validation]
         facts = {
             "backbone": recipe.backbone,
-            "epochs": CNN_EPOCHS,
+            "epochs": EPOCHS,
             "validation_accuracy": _share(right),
             "training_seconds": time.perf_counter() - started,
         }
@@ -128,16 +130,26 @@ def _cnn(data, seed: int, models: Path):
     return network.eval(), Normalization(halves, halves), json.loads(noted.read_text())
 
 
-def make_pellucid(data, seed: int, models: Path):
-    """Return Pellucid's tree of its default recipe."""
-    from pellucid.evaluation import TreeExplainer
-    from pellucid.prototree import TreeRecipe, fit_tree
-    from pellucid.prototree.fitted import load_tree, read_extra, save_tree
+PELLUCID_ROWS = {
+    "pellucid-resnet18": {"backbone": "resnet18", "stage": 2},  # the peer's backbone: 8x8 cells
+    "pellucid-unbounded": {"patch_size_px": 0},
+    "pellucid": {},
+}
+"""What differs from the default recipe, besides the epochs."""
 
-    path, before = models / f"tree-{seed}.safetensors", models / f"tree-{seed}-before.safetensors"
+
+def make_pellucid(data, seed: int, models: Path, *, row: str):
+    """Return Pellucid's tree."""
+    from pellucid.evaluation import TreeExplainer
+    from pellucid.prototree import TreeRecipe, fit_tree, load_tree, save_tree
+    from pellucid.prototree.fitted import read_extra
+
+    path = models / f"{row}-{seed}.safetensors"
+    before = models / f"{row}-{seed}-before.safetensors"
     if not path.exists():
         started = time.perf_counter()
-        fit = fit_tree(data, TreeRecipe(), seed=seed, quiet=True)
+        recipe = TreeRecipe(epochs=EPOCHS, **PELLUCID_ROWS[row])
+        fit = fit_tree(data, recipe, seed=seed, quiet=True)
         save_tree(fit.unprojected, before)
         save_tree(fit.fitted, path, extra={"training_seconds": time.perf_counter() - started})
     fitted = load_tree(path)
@@ -148,10 +160,19 @@ def make_pellucid(data, seed: int, models: Path):
         "leaves": fitted.tree.topology.leaves,
         **read_extra(path),
     }
-    return TreeExplainer(fitted, unprojected=load_tree(before)), facts
+    unprojected = load_tree(before) if before.exists() else None
+    return TreeExplainer(fitted, unprojected=unprojected), facts
 
 
-def make_cabrnet(data, seed: int, models: Path, *, relevance: bool = False):
+PEER_ROWS = {
+    "cabrnet": "CabrnetTree",
+    "cabrnet-relevance": "CabrnetRelevance",
+    "cabrnet-integrated": "CabrnetIntegrated",
+}
+"""Which class of ``explanations_cabrnet`` says what is important."""
+
+
+def make_cabrnet(data, seed: int, models: Path, *, importance: str):
     """Return CaBRNet's tree; only in an environment that has it."""
     import explanations_cabrnet as peer
 
@@ -159,23 +180,15 @@ def make_cabrnet(data, seed: int, models: Path, *, relevance: bool = False):
     if not path.exists():
         peer.save(peer.train(data, seed=seed), path)
     trained = peer.load(path, classes=len(data.images.class_names))
-    adapter = peer.CabrnetRelevance if relevance else peer.CabrnetTree
-    return adapter(trained.model, data), trained.facts
-
-
-def make_cabrnet_relevance(data, seed: int, models: Path):
-    """Return CaBRNet's tree with its prototype relevance propagation."""
-    return make_cabrnet(data, seed, models, relevance=True)
+    return getattr(peer, importance)(trained.model, data), trained.facts
 
 
 MAKERS = {
     "cnn-grad-cam": make_grad_cam,
     "cnn-integrated-gradients": make_integrated_gradients,
-    "cabrnet": make_cabrnet,
-    "cabrnet-relevance": make_cabrnet_relevance,
-    "pellucid": make_pellucid,
+    **{row: partial(make_cabrnet, importance=name) for row, name in PEER_ROWS.items()},
+    **{row: partial(make_pellucid, row=row) for row in PELLUCID_ROWS},
 }
-PEER_ROWS = ("cabrnet", "cabrnet-relevance")
 
 
 def run_row(row: str, options: argparse.Namespace) -> None:
@@ -238,6 +251,7 @@ def main() -> None:
         for row in rows:
             run_row(row, options)
     if not options.no_page:
+        options.page.parent.mkdir(parents=True, exist_ok=True)
         options.page.write_text(render_page(options.results))
         print(f"wrote {options.page}", file=sys.stderr)
 
