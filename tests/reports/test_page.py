@@ -182,8 +182,19 @@ def test_render_report_says_how_far_to_trust_the_pictures_findings_first():
     assert text.index(report.trust.findings[0]) < text.index("single deletion")
     assert "98.0 % to 100.0 %" in text
     assert "Not measured (there are no parts to point at): pointing game, purity." in text
-    without = dataclasses.replace(report, trust=None)
-    assert "How far to trust" not in render_report(without)
+
+
+def test_render_report_says_the_gravest_finding_at_the_top():
+    report = make_report(depth=2)
+    text = Page(render_report(report)).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert text.index(report.trust.findings[0]) < text.index("Accuracy")
+
+
+def test_render_report_without_measures_says_how_to_get_them():
+    report = dataclasses.replace(make_report(depth=2), trust=None)
+    text = Page(render_report(report)).text
+    assert "How far to trust" not in text
+    assert "pellucid evaluate RUN --explanations" in text
 
 
 def test_render_report_warnings_come_before_all_sections():
