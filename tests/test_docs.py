@@ -23,6 +23,7 @@ CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 # What is added where a tutorial would train for a minute; the option that comes last wins.
 SHORT_STUDY = ["--epochs", "1", "--seeds", "2", "--train-images", "60", "--backend", "sequential"]
+SHORT_FIT = ["--epochs", "2", "--size", "32", "--depth", "3"]
 SEED_EXAMPLE = ROOT / "examples" / "seed_example.py"
 
 
@@ -111,6 +112,10 @@ def test_tutorial_works_from_top_to_bottom(path, tmp_path, monkeypatch, capsys):
                     given = [word for word in given if word != "--onnx"]
                 if given[0] == "study" and "--resume" not in given:
                     given += SHORT_STUDY
+                if given[0] == "fit" and given[1].startswith("creatures"):
+                    given += SHORT_FIT
+                if "--explanations" in given:
+                    given += ["--images", "8"]
                 assert main(given) == 0, capsys.readouterr().err
 
 
