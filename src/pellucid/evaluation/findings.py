@@ -102,7 +102,8 @@ def _judge_boxes(measures: Mapping[str, Measure]) -> list[str]:
     if size.value is not None and size.value > _LARGE_BOX:
         found.append(
             f"The boxes are large: {_percent(size.value)} of the image on average, so a box says "
-            "little about where a prototype looks. A backbone with smaller patches says more."
+            "little about where a prototype looks. Smaller patches say more: `--patch-size`, or "
+            "another backbone."
         )
     outside, inside = (measures[f"local_perturbation_{side}"] for side in ("outside", "inside"))
     if outside.value is not None and outside.value > _OUTSIDE_LIMIT:
