@@ -13,22 +13,44 @@ def train_black_box(
     Pixels normalized by (.5, .5), last epoch. Without ``recipe`` Adam at 1e-3 and no augmentation;
     with a tree's recipe its augmentation, learning rate, weight decay and cosine schedule too.
     """
+    import torch
+
+    started = time.perf_counter()
+    network = fit_black_box(data, seed=seed, epochs=epochs, batch_size=batch_size, recipe=recipe)
+    seconds = time.perf_counter() - started
+    test = data.splits.test
+    with torch.inference_mode():
+        answers = network(data.images.read(test).float() / 127.5 - 1).argmax(1)
+    return (answers == data.images.labels[test]).double().mean().item(), seconds
+
+
+def build_black_box(data, *, backbone: str = "resnet18"):
+    """Return the untrained network; its first module is the backbone."""
+    from torch import nn
+
+    from pellucid.backbones import create_backbone
+
+    features = create_backbone(backbone, image_size=data.images.image_size, stage=None)
+    return nn.Sequential(
+        features,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(features.channels, len(data.images.class_names)),
+    )
+
+
+def fit_black_box(
+    data, *, seed: int, epochs: int, batch_size: int = 64, recipe=None, backbone: str = "resnet18"
+):
+    """Return the trained network, in evaluation mode: see `train_black_box`."""
     import math
 
     import torch
     from torch import nn
 
-    from pellucid.backbones import create_backbone
-
-    train, test = data.splits.train, data.splits.test
+    train = data.splits.train
     torch.manual_seed(seed)
-    backbone = create_backbone("resnet18", image_size=data.images.image_size, stage=None)
-    network = nn.Sequential(
-        backbone,
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(backbone.channels, len(data.images.class_names)),
-    )
+    network = build_black_box(data, backbone=backbone)
     if recipe is None:
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     else:
@@ -43,7 +65,6 @@ def train_black_box(
         )
     rates = [group["lr"] for group in optimizer.param_groups]
     random = torch.Generator().manual_seed(seed)
-    started = time.perf_counter()
     for epoch in range(epochs):
         network.train()
         parts = train[torch.randperm(len(train))].split(batch_size)
@@ -58,8 +79,4 @@ def train_black_box(
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(images), data.images.labels[part]).backward()
             optimizer.step()
-    seconds = time.perf_counter() - started
-    network.eval()
-    with torch.inference_mode():
-        answers = network(data.images.read(test).float() / 127.5 - 1).argmax(1)
-    return (answers == data.images.labels[test]).double().mean().item(), seconds
+    return network.eval()

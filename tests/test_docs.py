@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.cli import entry, main
+from pellucid.data import load
 from pellucid.prototree import classifier
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,7 @@ CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 # What is added where a tutorial would train for a minute; the option that comes last wins.
 SHORT_STUDY = ["--epochs", "1", "--seeds", "2", "--train-images", "60", "--backend", "sequential"]
+SHORT_FIT = ["--epochs", "2", "--size", "32", "--depth", "3"]
 SEED_EXAMPLE = ROOT / "examples" / "seed_example.py"
 
 
@@ -97,7 +99,20 @@ def test_seed_example_and_its_page_agree_on_what_is_shown():
     assert all(f"def {function}(" in source for function in functions)
 
 
+@pytest.fixture
+def few_creatures(monkeypatch) -> None:
+    """Let the sets of creatures have a tenth of their pictures."""
+    whole = load.load_creatures
+
+    def few(settings, **options):
+        counts = {"train_per_class": 10, "validation_per_class": 2, "test_per_class": 5}
+        return whole(replace(settings, **counts), **options)
+
+    monkeypatch.setattr(load, "load_creatures", few)
+
+
 @pytest.mark.parametrize("path", TUTORIALS, ids=page_name)
+@pytest.mark.usefixtures("few_creatures")
 def test_tutorial_works_from_top_to_bottom(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "tutorial"}
@@ -111,6 +126,10 @@ def test_tutorial_works_from_top_to_bottom(path, tmp_path, monkeypatch, capsys):
                     given = [word for word in given if word != "--onnx"]
                 if given[0] == "study" and "--resume" not in given:
                     given += SHORT_STUDY
+                if given[0] == "fit" and given[1].startswith("creatures"):
+                    given += SHORT_FIT
+                if "--explanations" in given:
+                    given += ["--images", "2"]
                 assert main(given) == 0, capsys.readouterr().err
 
 

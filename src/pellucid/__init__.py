@@ -18,6 +18,7 @@ _HOMES = {
     "Topology": "pellucid.prototree",
     "UsageError": "pellucid._checks",
     "approximate": "pellucid.approximation.schemes",
+    "explain": "pellucid.reports.explained_picture",
     "study": "pellucid.reports.study.reported_study",
     "verify": "pellucid.approximation.certificate",
 }
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pellucid.prototree import ProtoTree as ProtoTree
     from pellucid.prototree import Topology as Topology
     from pellucid.prototree.classifier import ProtoTreeClassifier as ProtoTreeClassifier
+    from pellucid.reports.explained_picture import explain as explain
     from pellucid.reports.study.reported_study import study as study
 
 

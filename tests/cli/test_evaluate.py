@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from pellucid.cli import evaluate, main
+from pellucid.evaluation import ExplanationEvaluation, TreeExplainer
 from tests.cli.sample_photos import make_photos
 
 
@@ -98,3 +100,81 @@ def test_evaluate_run_of_another_kind_is_bad_data(pellucid, finished_run, tmp_pa
     outcome = pellucid("evaluate", run)
     assert outcome.code == 3
     assert "is not the run of a prototype tree" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def measured_run(tmp_path_factory, finished_run):
+    """A copy of the finished run whose explanations were measured."""
+    run = tmp_path_factory.mktemp("measured") / "run"
+    shutil.copytree(finished_run, run)
+    (run / "report.html").write_text("old")
+    with pytest.MonkeyPatch.context() as patch:
+        printed: list[str] = []
+        patch.setattr(evaluate, "print_lines", printed.extend)
+        assert main(["evaluate", str(run), "--explanations", "--quiet"]) == 0
+    return run, printed
+
+
+def test_evaluate_explanations_prints_findings_and_table_after_the_accuracy(measured_run):
+    _, printed = measured_run
+    text = "\n".join(printed)
+    assert text.index("greedy (one path)") < text.index("How far the explanations can be trusted")
+    assert "Whether this tree looks at the background could not be measured" in text
+    assert "measure" in text
+    assert "95 % interval" in text
+    assert "chance" in text
+    assert "deletion curve, area" in text
+    assert "not measured (needs pictures whose parts are known" in text
+
+
+def test_evaluate_explanations_writes_them_and_draws_the_report_anew(measured_run):
+    run, printed = measured_run
+    kept = ExplanationEvaluation.from_dict(json.loads((run / "explanations.json").read_text()))
+    assert kept.images == 6
+    assert (run / "report.html").read_text() != "old"
+    assert f"report  {run / 'report.html'}" in printed
+
+
+def test_evaluate_explanations_json_is_one_object_with_both(pellucid, finished_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    outcome = pellucid("evaluate", run, "--explanations", "--images", "4", "--json")
+    assert outcome.code == 0
+    assert outcome.json["test"]["images"] == 6
+    assert outcome.json["explanations"]["images"] == 4
+    names = [measure["name"] for measure in outcome.json["explanations"]["measures"]]
+    assert "single_deletion" in names
+
+
+def test_evaluate_explanations_of_other_images_are_not_written(pellucid, finished_run, tmp_path):
+    other = make_photos(tmp_path / "new", count=3, seed=1)
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    outcome = pellucid("evaluate", run, other, "--explanations", "--quiet")
+    assert outcome.code == 0
+    assert "9 test images of new" in outcome.out
+    assert not (run / "explanations.json").exists()
+
+
+def test_evaluate_images_without_explanations_is_refused(pellucid, finished_run):
+    outcome = pellucid("evaluate", finished_run, "--images", "5")
+    assert outcome.code == 2
+    assert "--images must come with --explanations, got --images 5 alone." in outcome.err
+
+
+def test_evaluate_images_out_of_range_is_refused_by_its_flag(pellucid, finished_run):
+    outcome = pellucid("evaluate", finished_run, "--explanations", "--images", "0")
+    assert outcome.code == 2
+    assert "--images must be an integer >= 1, got 0" in outcome.err
+
+
+def test_evaluate_explanations_interrupted_ends_with_one_line(pellucid, finished_run, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TreeExplainer, "importance", stop)
+    outcome = pellucid("evaluate", finished_run, "--explanations", "--quiet")
+    assert outcome.code == 130
+    assert "Traceback" not in outcome.err
+    assert "interrupted" in outcome.err
+    assert not (finished_run / "explanations.json").exists()

@@ -80,6 +80,10 @@ def test_documented_command_works(
         pytest.skip("needs a download")
     elif given[0] == "study" and "--resume" not in given:
         given += [*SHORT_STUDY, "--train-images", "20", "--quiet"]
+    if given[0] == "serve":
+        given += ["--port", "0"]
+        monkeypatch.setattr("pellucid.web.server.serve", lambda *_, started, **__: started())
+        monkeypatch.setattr("webbrowser.open", lambda url: True)
     if "heights.npy" in given:
         np.save("heights.npy", np.add.outer(*[np.linspace(0, 10, 101)] * 2))
     for name in ("certificate.json", "network.safetensors"):

@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
+from pellucid.prototree import load_tree, save_tree
 from tests.cli.sample_photos import write_bomb, write_truncated_jpeg
+from tests.reports.fitted_squares import answer_with_every_class
 
 
 @pytest.fixture
@@ -37,6 +39,41 @@ def test_explain_json_holds_the_path_in_the_picture_s_own_pixels(pellucid, finis
         assert turn["similar"] == (turn["similarity"] >= 0.5)
         assert set(turn["prototype"]) == {"image", "class"}
     assert first["path_margin"] == pytest.approx(min(turn["margin"] for turn in first["path"]))
+
+
+@pytest.fixture
+def decided_run(finished_run, tmp_path):
+    """Return the run with leaves that take turns with the classes: there is a way to each."""
+    run = tmp_path / "decided"
+    shutil.copytree(finished_run, run)
+    fitted = load_tree(run / "model.safetensors")
+    answer_with_every_class(fitted)
+    save_tree(fitted, run / "model.safetensors")
+    return run
+
+
+def test_explain_runner_up_says_what_would_have_to_be_different(pellucid, decided_run, picture):
+    short = pellucid("explain", decided_run, picture).out.splitlines()
+    long = pellucid("explain", decided_run, picture, "--runner-up").out.splitlines()
+    assert long[: len(short)] == short
+    assert "would have to" in "\n".join(long[len(short) :])
+    assert "no change of its latent patches smaller than" in long[-1]
+
+
+def test_explain_json_holds_the_way_to_the_runner_up(pellucid, decided_run, picture):
+    found = pellucid("explain", decided_run, picture, "--json").json["explanations"][0]
+    split = found["runner_up_splits_at_step"] - 1
+    assert found["runner_up_path"][split]["would_have_to_change"]
+    own = [(turn["branch"], turn["similar"]) for turn in found["path"][:split]]
+    other = [(turn["branch"], turn["similar"]) for turn in found["runner_up_path"][:split]]
+    assert own == other
+
+
+def test_explain_python_and_command_line_say_the_same(pellucid, finished_run, picture):
+    import pellucid as package
+
+    said = pellucid("explain", finished_run, picture).out
+    assert said.rstrip("\n") == str(package.explain(finished_run, picture))
 
 
 def test_explain_html_writes_one_page(pellucid, finished_run, picture, tmp_path):

@@ -10,6 +10,8 @@ from PIL import Image, ImageFile
 from pellucid.data import pictures
 from pellucid.data.pictures import (
     PictureError,
+    convert_picture,
+    decode_picture,
     pillow_warnings_settled,
     read_header,
     read_picture,
@@ -67,6 +69,18 @@ def test_read_picture_alpha_is_composited_on_white(tmp_path):
     Image.new("LA", (5, 4), (0, 51)).save(tmp_path / "b.png")
     assert pixel(tmp_path / "a.png") == [204, 204, 204]
     assert pixel(tmp_path / "b.png") == [204, 204, 204]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_read_picture_transparency_is_the_same_in_bands_as_at_once(tmp_path, monkeypatch, mode):
+    noise = np.random.default_rng(0).integers(0, 256, (31, 17, 4), dtype=np.uint8)
+    Image.fromarray(noise).convert(mode).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        layers = image.convert("RGBA")
+    white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
+    expected = np.asarray(Image.alpha_composite(white, layers).convert("RGB"))
+    monkeypatch.setattr(pictures, "_BAND_PIXELS", 40)
+    np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "a.png")), expected)
 
 
 def test_read_picture_cmyk_becomes_rgb(tmp_path):
@@ -179,6 +193,45 @@ def test_read_picture_damaged_exif_is_read_past(tmp_path):
     draw_picture(0).save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff broken")
     with pillow_warnings_settled():
         assert read_picture(path).size == (50, 40)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "bmp", "gif", "webp", "tif"])
+def test_decode_picture_gives_what_read_picture_gives(tmp_path, ending):
+    path = save_picture(tmp_path / f"a.{ending}")
+    decoded = decode_picture(path.read_bytes())
+    np.testing.assert_array_equal(np.asarray(decoded), np.asarray(read_picture(path)))
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5])
+def test_decode_picture_names_what_it_was_given_and_never_opens_it(tmp_path, share):
+    content = save_picture(tmp_path / "a.png").read_bytes()
+    with pytest.raises(PictureError, match=r"^/etc/passwd: ") as caught:
+        decode_picture(content[: int(len(content) * share)], name="/etc/passwd")
+    assert caught.value.kind == ("truncated" if share else "empty_file")
+
+
+def test_decode_picture_bomb_is_refused_from_its_header(tmp_path, monkeypatch):
+    content = save_bomb(tmp_path / "a.png").read_bytes()
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(PictureError, match="more than 50 megapixels"):
+        decode_picture(content)
+
+
+@pytest.mark.parametrize("kind", ["PPM", "EPS", "ICO", "PCX", "TGA"])
+def test_read_picture_of_a_format_that_is_not_ours_is_no_image(tmp_path, kind):
+    draw_picture(0).save(tmp_path / "a.png", kind)
+    assert kind_of(read_picture, tmp_path / "a.png") == "not_an_image"
+
+
+def test_convert_picture_composites_transparency_on_white():
+    converted = convert_picture(Image.new("RGBA", (5, 4), (0, 0, 0, 51)))
+    assert converted.mode == "RGB"
+    assert converted.getpixel((0, 0)) == (204, 204, 204)
+
+
+def test_convert_picture_too_large_is_refused():
+    with pytest.raises(PictureError, match="10000×5001 px; pictures of more than 50 megapixels"):
+        convert_picture(Image.new("1", (5001, 10000)))
 
 
 def test_pillow_warnings_settled_leaves_the_filters_as_they_were():

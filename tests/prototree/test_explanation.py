@@ -108,12 +108,14 @@ def test_explain_nothing_outside_the_box_changes_the_patch_it_shows():
     torch.testing.assert_close(before, after)
 
 
-def test_explain_soft_prediction_and_runner_up_are_the_two_likeliest():
+def test_explain_soft_prediction_is_the_likeliest_and_runner_up_the_likeliest_other():
     fitted, images, answers = case()
     for index, explanation in enumerate(explain(fitted, images)):
         mixed = answers.log_probabilities[index].exp()
         order = mixed.argsort(descending=True).tolist()
-        assert [explanation.soft_prediction, explanation.runner_up] == order[:2]
+        assert explanation.soft_prediction == order[0]
+        order.remove(explanation.prediction)
+        assert explanation.runner_up == order[0]
         assert explanation.probabilities == pytest.approx(mixed.tolist())
         assert sum(explanation.leaf_probabilities) == pytest.approx(1, abs=1e-5)
 
@@ -131,6 +133,10 @@ def test_explain_runner_up_split_counts_the_turns_both_paths_share():
             assert explanation.runner_up_split is None
             continue
         other = max(rivals, key=rivals.__getitem__)
+        assert explanation.runner_up_leaf == other
+        assert [(turn.branch, turn.went_right) for turn in explanation.runner_up_path] == (
+            list(paths[other])
+        )
         mine = [(turn.branch, turn.went_right) for turn in explanation.path]
         shared = 0
         while shared < min(len(mine), len(paths[other])) and mine[shared] == paths[other][shared]:
@@ -144,7 +150,45 @@ def test_explain_runner_up_without_a_leaf_has_no_split():
     fitted, images, _ = case()
     fitted.tree.leaf_counts.zero_()
     fitted.tree.leaf_counts[:, 1] = 9.0
-    assert {e.runner_up_split for e in explain(fitted, images)} == {None}
+    for explanation in explain(fitted, images):
+        assert explanation.runner_up_split is None
+        assert explanation.runner_up_leaf is None
+        assert explanation.runner_up_path == ()
+
+
+def test_explain_runner_up_where_all_leaves_disagree_is_their_answer():
+    fitted, images, _ = case()
+    fitted.tree.leaf_counts.copy_(torch.rand(fitted.tree.leaf_counts.shape))
+    found = [e for e in explain(fitted, images) if e.soft_prediction != e.prediction]
+    assert found
+    for explanation in found:
+        assert explanation.runner_up == explanation.soft_prediction
+
+
+def test_explain_runner_up_changes_are_what_a_greedy_walk_does_otherwise():
+    fitted, images, answers = case()
+    for index, explanation in enumerate(explain(fitted, images)):
+        if explanation.runner_up_leaf is None:
+            continue
+        changes = explanation.runner_up_changes
+        assert changes[0] == explanation.runner_up_path[explanation.runner_up_split]
+        moved = answers.distances[index : index + 1].clone()
+        for turn in changes:
+            step = -1 if turn.went_right else 1
+            moved[0, turn.branch] += step * (turn.margin + 1e-4)
+        assert greedy_leaf(moved, fitted.tree.topology) == explanation.runner_up_leaf
+
+
+def test_explain_turns_are_one_for_every_branch_and_the_path_is_of_them():
+    fitted, images, answers = case()
+    for index, explanation in enumerate(explain(fitted, images)):
+        turns = explanation.turns
+        assert [turn.branch for turn in turns] == list(range(fitted.tree.topology.branches))
+        assert [turn.distance for turn in turns] == answers.distances[index].tolist()
+        for turn in turns:
+            assert turn.went_right == (turn.distance <= math.log(2))
+            assert (turn.row, turn.column) == tuple(answers.positions[index, turn.branch].tolist())
+        assert all(turn == turns[turn.branch] for turn in explanation.path)
 
 
 def test_explain_to_dict_is_json_able():

@@ -14,9 +14,13 @@ from pellucid.reports.contents import (
     BoxPx,
     DecisionStep,
     ExplainedImage,
+    LeafVisits,
     NearbyPatch,
     PrototypePicture,
+    SimilarityHistogram,
     TreeReport,
+    TrustRow,
+    TrustTable,
 )
 
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -81,13 +85,20 @@ def make_report(
     leaves = generator.dirichlet(concentration, size=count + 1)
     leaves = (leaves + 1e-4) / (leaves + 1e-4).sum(axis=1, keepdims=True)
 
-    def patch() -> tuple[np.ndarray, BoxPx, str, str]:
-        index = int(generator.integers(len(labels)))
+    def draw_box() -> BoxPx:
         side = max(1, int(size_px * generator.uniform(0.2, 0.45)))
         top, start = (int(v) for v in generator.integers(0, size_px - side + 1, size=2))
-        box = BoxPx(top, start, top + side, start + side)
+        return BoxPx(top, start, top + side, start + side)
+
+    def patch() -> tuple[np.ndarray, BoxPx, str, str]:
+        index = int(generator.integers(len(labels)))
         name = class_names[labels[index] % classes]
-        return digit_picture(index, size_px, colored=colored), box, f"digits[{index}]", name
+        return digit_picture(index, size_px, colored=colored), draw_box(), f"digits[{index}]", name
+
+    def histogram() -> SimilarityHistogram:
+        everywhere = generator.poisson(18, size=20)
+        passing = generator.binomial(everywhere, 0.3)
+        return SimilarityHistogram(tuple(everywhere.tolist()), tuple(passing.tolist()))
 
     prototypes = tuple(
         PrototypePicture(
@@ -98,24 +109,23 @@ def make_report(
                 NearbyPatch(*patch(), distance=0.05 * rank) for rank in range(neighbors)
             ),
             duplicates=(0,) if branch == count - 1 and count > 1 else (),
+            histogram=histogram(),
         )
         for branch in range(count)
     )
     images = []
     for number in range(explained):
         picture, _, name, true_class = patch()
-        node, steps = 0, []
-        while node >= 0 and count:
+        turns = []
+        for branch in range(count):
             similarity = float(generator.uniform(0.02, 0.99))
             distance = -math.log(similarity)
-            step = DecisionStep(
-                node,
-                similarity,
-                similarity >= 0.5,
-                distance,
-                abs(distance - math.log(2)),
-                patch()[1],
-            )
+            margin = abs(distance - math.log(2))
+            box = draw_box()
+            turns.append(DecisionStep(branch, similarity, similarity >= 0.5, distance, margin, box))
+        node, steps = 0, []
+        while node >= 0 and count:
+            step = turns[node]
             steps.append(step)
             node = int(right[node] if step.went_right else left[node])
         leaf = ~node if count else 0
@@ -136,6 +146,7 @@ def make_report(
                 margin=min((step.margin for step in steps), default=math.inf),
                 correct=correct,
                 runner_up=class_names[int(np.argsort(leaves[leaf])[-2])],
+                turns=tuple(turns),
             )
         )
     epochs = range(1, 16)
@@ -188,4 +199,15 @@ def make_report(
             "weights": None,
             "freeze": False,
         },
+        leaf_visits=tuple(LeafVisits(12, 11) for _ in range(count + 1)),
+        trust=TrustTable(
+            findings=("Another background changes 83 % of its answers.",),
+            rows=(
+                TrustRow("fidelity", 0.994, 0.98, 1.0, 0.1, "higher", "share", 360, "as written"),
+                TrustRow("single deletion", 0.71, 0.6, 0.8, 0.0, "higher", "correlation", 50),
+                TrustRow("path length", 4.8, unit="count", total=360),
+            ),
+            images=360,
+            unmeasured=(("there are no parts to point at", ("pointing game", "purity")),),
+        ),
     )

@@ -7,6 +7,7 @@ import pytest
 
 from pellucid._checks import DataError
 from pellucid.prototree import TreeRecipe, fit_tree
+from pellucid.reports import prototype_files
 from pellucid.reports.prototype_files import read_prototypes, write_prototypes
 from pellucid.reports.run_pictures import picture_prototypes
 from pellucid.runs import Run
@@ -45,15 +46,23 @@ def test_write_prototypes_keeps_the_box_in_the_source_s_pixels(written):
         assert record["box_px"] == [3 * box.top, 4 * box.left, 3 * box.bottom, 4 * box.right]
 
 
-def test_read_prototypes_without_pictures_opens_none(written, monkeypatch):
-    monkeypatch.setattr("pellucid.reports.prototype_files.read_picture", None)
-    assert len(read_prototypes(written[0], pictures=False)) == len(written[2])
+def test_read_prototypes_of_some_branches_opens_their_pictures_alone(written, monkeypatch):
+    opened = []
+    whole = prototype_files.read_picture
+
+    def read(path):
+        opened.append(path.name)
+        return whole(path)
+
+    monkeypatch.setattr(prototype_files, "read_picture", read)
+    assert [one.branch for one in read_prototypes(written[0], branches={0})] == [0]
+    assert opened == ["branch-0.png"]
 
 
 def test_read_prototypes_damaged_file_says_how_to_make_it_anew(written, tmp_path):
     run = Run.create(tmp_path / "run", command="fit", config={})
     records = written[0].read_json("prototypes")
-    del records[0]["image"]
+    del records[0]["picture"]
     (run.path / "prototypes.json").write_text(json.dumps(records))
     with pytest.raises(DataError, match="pellucid report"):
-        read_prototypes(run, pictures=False)
+        read_prototypes(run)

@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pellucid.data import LabelledData
-from pellucid.prototree import FittedTree, explain
+from pellucid.prototree import FittedTree
 from pellucid.reports.run_pictures import (
-    explain_picture,
     picture_prototypes,
-    runner_up_class,
     scale_box,
     shrink_picture,
 )
@@ -90,22 +88,3 @@ def test_shrink_picture_keeps_the_aspect_ratio():
 def test_shrink_picture_leaves_small_pictures_alone():
     picture = Image.effect_noise((30, 20), 50).convert("RGB")
     np.testing.assert_array_equal(shrink_picture(picture, 100), np.asarray(picture))
-
-
-def test_explain_picture_agrees_with_explain(fitted, data):
-    picture = Image.fromarray(data.images.pixels[3].permute(1, 2, 0).numpy())
-    mine = explain_picture(fitted, picture, name="x", true_class=0)
-    assert mine.explanation == explain(fitted, fitted.normalization(data.images.pixels[3:4]))[0]
-    assert mine.contents.correct == (mine.explanation.prediction == 0)
-
-
-def test_runner_up_class_is_never_the_answer(fitted, data):
-    pixels = fitted.normalization(data.images.pixels)
-    for explanation in explain(fitted, pixels):
-        assert runner_up_class(explanation) != explanation.prediction
-
-
-def test_runner_up_class_where_all_leaves_disagree_is_their_answer(fitted, data):
-    one = explain(fitted, fitted.normalization(data.images.pixels[:1]))[0]
-    disagreeing = replace(one, prediction=1, soft_prediction=2, runner_up=0)
-    assert runner_up_class(disagreeing) == 2

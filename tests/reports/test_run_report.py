@@ -59,6 +59,22 @@ def test_make_tree_report_explained_images_agree_with_the_evaluation(fitted, dat
     assert sum(bool(image.correct) for image in report.explained) == evaluation.greedy.count
 
 
+def test_make_tree_report_counts_the_test_images(fitted, data, figures):
+    report = make_tree_report(fitted, data, figures)
+    total = len(data.splits.test)
+    assert sum(leaf.images for leaf in report.leaf_visits) == total
+    assert sum(leaf.right for leaf in report.leaf_visits) == figures.evaluation.greedy.count
+    assert {sum(p.histogram.everywhere) for p in report.prototypes} == {total}
+    assert sum(report.prototypes[0].histogram.passing) == total  # all come by the root
+
+
+def test_make_tree_report_without_test_images_counts_none(fitted, data):
+    splits = replace(data.splits, test=data.splits.test[:0])
+    report = make_tree_report(fitted, replace(data, splits=splits), RunFigures(None, None))
+    assert report.leaf_visits == ()
+    assert {prototype.histogram for prototype in report.prototypes} == {None}
+
+
 def test_make_tree_report_without_evaluation_explains_nothing(fitted, data):
     report = make_tree_report(fitted, data, RunFigures(None, None))
     assert report.explained == ()

@@ -41,6 +41,12 @@ EXTRAS = {
     "dask": {"distributed": "distributed"},
     "ray": {"ray": "ray"},
     "tensorboard": {"tensorboard": "tensorboard"},
+    "captum": {"captum": "captum"},
+    "serve": {
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+        "python-multipart": "python_multipart",
+    },
     "docs": {
         "sphinx": "sphinx",
         "docutils": "docutils",
@@ -50,9 +56,12 @@ EXTRAS = {
     "test": {
         "pytest": "pytest",
         "pytest-cov": "pytest_cov",
+        "pytest-xdist": "xdist",
         "hypothesis": "hypothesis",
         "beartype": "beartype",
         "mpmath": "mpmath",
+        "httpx": "httpx",
+        "playwright": "playwright",
     },
 }
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "fit": ("pellucid.cli.fit", "train a prototype tree on images and write its report"),
     "evaluate": ("pellucid.cli.evaluate", "measure a trained tree on test images"),
     "explain": ("pellucid.cli.explain", "say why a trained tree answers as it does"),
+    "serve": ("pellucid.cli.serve", "open a local page: drop an image, follow its path"),
     "study": ("pellucid.cli.study", "compare penalties over several seeds, with a verdict"),
     "compact": ("pellucid.cli.compact", "remove the dead units of a study's network for good"),
     "approximate": (

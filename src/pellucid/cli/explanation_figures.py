@@ -18,8 +18,7 @@ from pellucid.evaluation.explanations import (
 )
 from pellucid.evaluation.measure import Measure
 from pellucid.prototree.tree_run import TreeRun, threads_set
-
-EXPLANATIONS_FILE = "explanations"
+from pellucid.reports.run_figures import EXPLANATIONS_FILE
 
 
 def evaluate_run_explanations(

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pellucid import __version__
 from pellucid._checks import DataError, PellucidError
 from pellucid.backbones import create_backbone
 from pellucid.cli.output import printable
 from pellucid.data import LabelledData
-from pellucid.evaluation.accuracy import Proportion, TreeEvaluation, evaluate_tree
+from pellucid.evaluation.accuracy import TreeEvaluation, evaluate_tree
 from pellucid.prototree import FittedTree, TreeRecipe
 from pellucid.prototree.classifier import choose_device
 from pellucid.prototree.tree_run import (
@@ -26,6 +25,7 @@ from pellucid.prototree.tree_run import (
 )
 from pellucid.reports.page import write_report
 from pellucid.reports.prototype_files import write_prototypes
+from pellucid.reports.run_figures import read_figures, shown_configuration
 from pellucid.reports.run_pictures import picture_prototypes
 from pellucid.reports.run_report import RunFigures, list_warnings, make_tree_report
 
@@ -187,7 +187,7 @@ def _finish(
         best_epoch=fit.training.best_epoch,
         seconds=time.perf_counter() - started + earlier,
         seed=run.settings.seed,
-        configuration=_shown_configuration(run, data),
+        configuration=shown_configuration(run, data),
     )
     page = _draw(run, fit.fitted, data, figures, report, tell) if is_model else None
     result = summarize(run, fit.fitted, data, figures, page)
@@ -206,26 +206,7 @@ def rebuild_report(path: str | Path, *, quiet: bool = False) -> Path:
     run = TreeRun.open(path)
     fitted = run.load_tree()
     data = run.load_data(quiet=quiet)
-    kept = run.run.read_json("evaluation")
-    result = run.read_result() or {}
-    metrics = run.run.metrics()
-    seconds = result.get("seconds") or sum(row.get("seconds") or 0.0 for row in metrics)
-    try:
-        figures = RunFigures(
-            evaluation=_from_dict(kept["projected"]),
-            unprojected=_from_dict(kept["unprojected"]),
-            metrics=metrics,
-            status=kept["status"],
-            epochs_done=kept["epochs_done"],
-            best_epoch=kept["best_epoch"],
-            seconds=seconds,
-            seed=run.settings.seed,
-            configuration=_shown_configuration(run, data),
-        )
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"evaluation.json of run {str(run.path)!r} is damaged ({error!r}). Fit the tree again."
-        ) from None
+    figures = read_figures(run, data)
     page = _draw(run, fitted, data, figures, True, _say_nothing)
     assert page is not None
     return page
@@ -365,36 +346,6 @@ def _evaluate_both(
 
 def _to_dict(evaluation: TreeEvaluation | None) -> dict[str, Any] | None:
     return None if evaluation is None else evaluation.to_dict()
-
-
-def _from_dict(kept: dict[str, Any] | None) -> TreeEvaluation | None:
-    if kept is None:
-        return None
-    fields: dict[str, Any] = {
-        name: Proportion(**value) if isinstance(value, dict) else value
-        for name, value in kept.items()
-    }
-    fields["path_lengths"] = tuple(fields["path_lengths"])
-    fields["predictions"] = tuple(fields["predictions"])
-    return TreeEvaluation(**fields)
-
-
-def _shown_configuration(run: TreeRun, data: LabelledData) -> dict[str, Any]:
-    """Return the settings as the page shows them: a page is passed on, the user's paths are not."""
-    shown = {**run.run.config, "data": data.name, "data_digest": data.images.digest[:16]}
-    recipe = dict(shown["recipe"])
-    if recipe.get("weights") not in (None, "hub"):
-        recipe["weights"] = Path(recipe["weights"]).name
-    shown["recipe"] = recipe
-    shown.pop("command", None)
-    packages = run.run.environment.get("packages") or {}
-    shown["device_used"] = run.run.environment.get("device_used")
-    shown["versions"] = {
-        "pellucid": __version__,
-        "torch": packages.get("torch"),
-        "timm": packages.get("timm"),
-    }
-    return shown
 
 
 def _describe(data: LabelledData, tell: Notify) -> None:

@@ -58,6 +58,7 @@ def describe_result(result: Mapping[str, Any], *, fitted_now: bool = True) -> li
             lines.append(f"report  {result['report']}")
         lines += [
             f"next    pellucid explain {where} IMAGE",
+            f"        pellucid serve {where}",
             f"        pellucid evaluate {where} [DATA]",
         ]
     return lines

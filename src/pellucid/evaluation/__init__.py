@@ -1,6 +1,7 @@
 """Measures of a model on images it was not trained on, and of its explanations."""
 
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation, evaluate_tree
+from pellucid.evaluation.attributions import GradCam, IntegratedGradients
 from pellucid.evaluation.explained_model import (
     ExplainedModel,
     Matches,
@@ -13,6 +14,8 @@ from pellucid.evaluation.measure import Measure
 __all__ = [
     "ExplainedModel",
     "ExplanationEvaluation",
+    "GradCam",
+    "IntegratedGradients",
     "Matches",
     "Measure",
     "Proportion",

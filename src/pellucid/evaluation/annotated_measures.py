@@ -13,8 +13,10 @@ from pellucid.data import Creatures
 from pellucid.evaluation.background import (
     BACKGROUND_INDEPENDENCE,
     CHANGED_ANSWERS,
+    IMPORTANCE_THERE,
     PROTOTYPES_THERE,
     measure_changed_answers,
+    measure_importance_there,
     measure_independence,
     measure_prototypes_there,
 )
@@ -64,7 +66,7 @@ _OF_EXPLANATIONS = (
     POINTING,
     POINTING_DECISIVE,
 )
-_OF_MODELS = (BACKGROUND_INDEPENDENCE, CHANGED_ANSWERS)
+_OF_MODELS = (BACKGROUND_INDEPENDENCE, CHANGED_ANSWERS, IMPORTANCE_THERE)
 _OF_PROTOTYPES = (PROTOTYPES_THERE, PURITY_TOP_10, PURITY, CONSISTENCY, STABILITY)
 
 
@@ -134,6 +136,7 @@ def measure_annotated(
         measure_changed_answers(
             answers.numpy(), _answer_before_others(model, images, indices, tick), seed=seed
         ),
+        measure_importance_there(importance, changed.creature, seed=seed),
         *_measure_prototypes(model, pixels, matches, changed, seed),
     )
 

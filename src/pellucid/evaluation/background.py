@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+from scipy.stats import binom
 from torch import Tensor
 
 from pellucid.evaluation.explained_model import Matches
@@ -28,6 +29,14 @@ CHANGED_ANSWERS = Definition(
     "share",
     "share of answers that are another one when the same creature is rendered before another "
     "background, mean of several backgrounds",
+)
+IMPORTANCE_THERE = Definition(
+    "importance_on_background",
+    "importance on the background",
+    "lower",
+    "share",
+    "share of all positive importance for the answer that is on pixels off the creature, mean over "
+    "images; low says nothing where the explanation is not faithful",
 )
 PROTOTYPES_THERE = Definition(
     "prototypes_on_background",
@@ -74,6 +83,24 @@ def measure_changed_answers(
     return CHANGED_ANSWERS.of_mean(changed, seed=seed)
 
 
+def measure_importance_there(
+    importance: Float[Tensor, "images height width"],
+    creature: Bool[Tensor, "images height width"],
+    *,
+    seed: int = 0,
+) -> Measure:
+    """Return the share of the positive importance that lies off the creature.
+
+    Images without any positive importance are left out. Chance is the share of the area.
+    """
+    positive = importance.double().clamp_min(0)
+    total = positive.sum((1, 2))
+    some = total > 0
+    share = (positive * ~creature).sum((1, 2))[some] / total[some]
+    area = float((~creature).float().mean())
+    return IMPORTANCE_THERE.of_mean(share.numpy(), chance=area, seed=seed)
+
+
 def lie_off(matches: Matches, creature: Bool[Tensor, "images height width"]) -> NDArray[np.bool_]:
     """Return for each prototype whether most of its ten nearest patches lie off the creature."""
     nearest = matches.similarity.argsort(dim=0, descending=True, stable=True)[:TOP]
@@ -98,6 +125,4 @@ def measure_prototypes_there(
 
 
 def _most_of(count: int, share: float) -> float:
-    from scipy.stats import binom
-
     return float(binom.sf(count // 2, count, share))

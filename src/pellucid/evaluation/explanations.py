@@ -146,7 +146,7 @@ def evaluate_explanations(
         )
     chosen = _choose(data.splits.test, images, seed)
     pixels, labels = data.images.read(chosen), data.images.labels[chosen]
-    answers = model.probabilities(pixels).argmax(1)
+    answers = _check_probabilities(model, model.probabilities(pixels), len(chosen)).argmax(1)
     matches = model.match(pixels) if isinstance(model, PrototypeModel) else None
     steps = _count_steps(data, len(chosen), matches)
     with Progress(steps, "step", "measuring explanations", quiet=quiet) as progress:
@@ -176,6 +176,7 @@ def evaluate_explanations(
             measures += no_tree()
         coverage, unanswered = measure_class_coverage(model, pixels, labels.numpy())
         measures.append(coverage)
+        progress.move_to(steps)
     by_name = {measure.name: measure for measure in measures}
     return ExplanationEvaluation(
         model=model.name,
@@ -187,6 +188,31 @@ def evaluate_explanations(
             by_name, is_tree=isinstance(model, TreeExplainer), unanswered=unanswered
         ),
     )
+
+
+def _check_probabilities(model: ExplainedModel, found: Tensor, images: int) -> Tensor:
+    shape = (images, len(model.class_names))
+    if tuple(found.shape) != shape or not found.isfinite().all() or found.device.type != "cpu":
+        raise UsageError(
+            f"probabilities of model {model.name!r} must be finite, {shape}, on the CPU, got "
+            f"{_describe(found)}. Return one row an image and one column a class."
+        )
+    return found
+
+
+def _check_importance(model: ExplainedModel, found: Tensor, images: Tensor) -> Tensor:
+    shape = (len(images), *images.shape[2:])
+    if tuple(found.shape) != shape or not found.isfinite().all() or found.device.type != "cpu":
+        raise UsageError(
+            f"importance of model {model.name!r} must be finite, {shape}, on the CPU, got "
+            f"{_describe(found)}. Return one number a pixel."
+        )
+    return found
+
+
+def _describe(found: Tensor) -> str:
+    bad = "" if found.isfinite().all() else " with NaN or infinity"
+    return f"{tuple(found.shape)}{bad} on {found.device}"
 
 
 def _count_steps(data: LabelledData, count: int, matches: Matches | None) -> int:
@@ -207,7 +233,8 @@ def _count_explained(model: ExplainedModel, tick: Tick) -> Explain:
         for some, chosen in zip(
             images.split(_BATCH_IMAGES), classes.split(_BATCH_IMAGES), strict=True
         ):
-            parts.append(model.importance(some, chosen).detach().float())
+            found = model.importance(some, chosen)
+            parts.append(_check_importance(model, found, some).detach().float())
             tick(EXPLAINED_STEPS * len(some))
         return torch.cat(parts)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pellucid.evaluation.measure import Measure
 
+_LOW_ACCURACY = 0.5
 _MANY_ANSWERS = 0.2
 _FEW_ANSWERS = 0.1
 _LOW_PURITY = 0.5
@@ -29,6 +30,12 @@ def list_findings(
     """
     what = "tree" if is_tree else "model"
     grave, calm = _judge_background(measures, what)
+    accuracy = measures["accuracy"]
+    if accuracy.value is not None and accuracy.value < _LOW_ACCURACY:
+        grave.append(
+            f"Only {_percent(accuracy.value)} of the answers are right, so what is explained here "
+            "is mostly why they are wrong."
+        )
     grave += _judge_boxes(measures)
     grave += _judge_prototypes(measures)
     correlation = measures["single_deletion"]
@@ -67,13 +74,15 @@ def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[
         ]
     interval = f"(95 % interval {_percent(changed.low)} to {_percent(changed.high)})"
     lying = ""
+    said = measures["importance_on_background"]
     if there.value is not None:
         lying = f"{round(there.value * there.total)} of {there.total} prototypes lie on it"
     if changed.value >= _MANY_ANSWERS:
         more = f", and {lying}" if lying else ""
         return [
             f"This {what} looks at the background: another background changes "
-            f"{_percent(changed.value)} of its answers {interval}{more}."
+            f"{_percent(changed.value)} of its answers {interval}{more}. Of what it calls "
+            f"important {_percent(said.value)} is there."
         ], []
     if changed.value >= _FEW_ANSWERS:
         more = f"; {lying}" if lying else ""
@@ -93,7 +102,8 @@ def _judge_boxes(measures: Mapping[str, Measure]) -> list[str]:
     if size.value is not None and size.value > _LARGE_BOX:
         found.append(
             f"The boxes are large: {_percent(size.value)} of the image on average, so a box says "
-            "little about where a prototype looks. A backbone with smaller patches says more."
+            "little about where a prototype looks. Smaller patches say more: `--patch-size`, or "
+            "another backbone."
         )
     outside, inside = (measures[f"local_perturbation_{side}"] for side in ("outside", "inside"))
     if outside.value is not None and outside.value > _OUTSIDE_LIMIT:

@@ -80,7 +80,8 @@ def perturb_boxes(
     tick = tick or (lambda _: None)
     generator = torch.Generator().manual_seed(seed)
     size = (images.shape[2], images.shape[3])
-    pairs = matches.present.nonzero()
+    # What is not similar at all cannot become less so, relative to itself.
+    pairs = (matches.present & (matches.similarity > 0)).nonzero()
     if len(pairs) > _MOST_PAIRS:
         pairs = pairs[torch.randperm(len(pairs), generator=generator)[:_MOST_PAIRS].sort().values]
     image, prototype = pairs.unbind(1)
@@ -106,7 +107,8 @@ def perturb_boxes(
 
 def count_perturbed(matches: Matches) -> int:
     """Return how many images `perturb_boxes` matches again."""
-    return 4 * len(REPLACEMENTS) * min(_MOST_PAIRS, int(matches.present.sum()))
+    pairs = int((matches.present & (matches.similarity > 0)).sum())
+    return 4 * len(REPLACEMENTS) * min(_MOST_PAIRS, pairs)
 
 
 def measure_local_perturbation(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,13 +19,14 @@ from pellucid.prototree.routing import TURNING_DISTANCE, path_margin
 
 @dataclass(frozen=True)
 class Turn:
-    """One decision on the way down.
+    """One branch, and which way a path goes there.
 
     Attributes:
         branch: Which branch.
         similarity: ``exp(-distance)`` in [0, 1], the probability of going right.
         distance: Of the nearest patch of this image to the prototype.
-        went_right: Whether the walk went right (prototype present): ``similarity >= 1/2``.
+        went_right: Whether the path goes right (prototype present). A greedy walk does where
+            ``similarity >= 1/2``; the path to a runner-up may go the other way.
         margin: ``|distance - ln 2|``: how far a latent patch must move to turn this decision.
         row: Row of the nearest patch in the latent map.
         column: Column of the nearest patch in the latent map.
@@ -53,9 +57,14 @@ class Explanation:
             change the path.
         probabilities: The whole tree's mixture.
         soft_prediction: The class with the highest of these.
-        runner_up: The class with the second highest.
-        runner_up_split: Number of turns that the most probable leaf of the runner-up class shares
-            with this path, or None where no leaf has it as majority class.
+        runner_up: The class with the highest of these besides ``prediction``; it is
+            ``soft_prediction`` where all leaves together answer otherwise than the greedy leaf.
+        runner_up_split: Number of turns that the path to ``runner_up_leaf`` shares with this one,
+            or None where no leaf has the runner-up as majority class.
+        runner_up_leaf: The most probable of the leaves whose majority class is the runner-up, or
+            None where there is none.
+        runner_up_path: The way to it from the root; each turn goes where that leaf lies.
+        turns: What a greedy walk would do at every branch, on the path or not, indexed by branch.
     """
 
     prediction: int
@@ -68,6 +77,18 @@ class Explanation:
     soft_prediction: int
     runner_up: int
     runner_up_split: int | None
+    runner_up_leaf: int | None
+    runner_up_path: tuple[Turn, ...]
+    turns: tuple[Turn, ...]
+
+    @property
+    def runner_up_changes(self) -> tuple[Turn, ...]:
+        """The turns of ``runner_up_path`` that this image takes the other way.
+
+        All of them would have to be different for a greedy walk to reach ``runner_up_leaf``: the
+        nearest patch of each must move by its ``margin`` or more.
+        """
+        return tuple(turn for turn in self.runner_up_path if turn != self.turns[turn.branch])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and dictionaries."""
@@ -93,60 +114,76 @@ def explain(
     margins = path_margin(answers.distances, answers.greedy_leaf, tree.topology)
     mixed = answers.log_probabilities.exp()
     majority = leaves.argmax(1)
+    near = (answers.distances <= TURNING_DISTANCE).tolist()
+    box_at = lru_cache(maxsize=None)(fitted.patch_box)
+    paths = tree.topology.paths
     explanations = []
     for index in range(len(images)):
         leaf = int(answers.greedy_leaf[index])
-        distances, positions = answers.distances[index], answers.positions[index]
-        path = tuple(
-            _turn(fitted, branch, right, float(distances[branch]), positions[branch].tolist())
-            for branch, right in tree.topology.paths[leaf]
+        reached = answers.path_log_probability[index]
+        turns = tuple(
+            _turn(branch, right, distance, position, box_at(*position))
+            for branch, (right, distance, position) in enumerate(
+                zip(
+                    near[index],
+                    answers.distances[index].tolist(),
+                    answers.positions[index].tolist(),
+                    strict=True,
+                )
+            )
         )
+        prediction = int(majority[leaf])
         first, second = mixed[index].topk(2).indices.tolist()
+        runner_up = second if first == prediction else first
+        other = _most_probable_leaf_of(majority == runner_up, reached)
         explanations.append(
             Explanation(
-                prediction=int(majority[leaf]),
+                prediction=prediction,
                 leaf=leaf,
                 leaf_probabilities=tuple(leaves[leaf].exp().tolist()),
-                path=path,
-                path_probability=float(answers.path_log_probability[index, leaf].exp()),
+                path=tuple(turns[branch] for branch, _ in paths[leaf]),
+                path_probability=float(reached[leaf].exp()),
                 margin=float(margins[index]),
                 probabilities=tuple(mixed[index].tolist()),
                 soft_prediction=first,
-                runner_up=second,
-                runner_up_split=_shared_turns(
-                    fitted, leaf, answers.path_log_probability[index], majority == second
+                runner_up=runner_up,
+                runner_up_split=None if other is None else _shared(paths[leaf], paths[other]),
+                runner_up_leaf=other,
+                runner_up_path=()
+                if other is None
+                else tuple(
+                    replace(turns[branch], went_right=right) for branch, right in paths[other]
                 ),
+                turns=turns,
             )
         )
     return tuple(explanations)
 
 
-def _turn(
-    fitted: FittedTree, branch: int, right: bool, distance: float, position: list[int]
-) -> Turn:
+def _turn(branch: int, right: bool, distance: float, position: Sequence[int], box: Box) -> Turn:
     row, column = position
     return Turn(
         branch=branch,
-        similarity=float(torch.tensor(-distance).exp()),
+        similarity=math.exp(-distance),
         distance=distance,
         went_right=right,
         margin=abs(distance - TURNING_DISTANCE),
         row=row,
         column=column,
-        box=fitted.patch_box(row, column),
+        box=box,
     )
 
 
-def _shared_turns(
-    fitted: FittedTree, leaf: int, path_log_probability: Tensor, has_class: Tensor
-) -> int | None:
+def _most_probable_leaf_of(has_class: Tensor, path_log_probability: Tensor) -> int | None:
     if not has_class.any():
         return None
-    other = int(path_log_probability.masked_fill(~has_class, -torch.inf).argmax())
-    paths = fitted.tree.topology.paths
+    return int(path_log_probability.masked_fill(~has_class, -torch.inf).argmax())
+
+
+def _shared(mine: Sequence[tuple[int, bool]], other: Sequence[tuple[int, bool]]) -> int:
     shared = 0
-    for mine, its in zip(paths[leaf], paths[other], strict=False):
-        if mine != its:
+    for turn, its in zip(mine, other, strict=False):
+        if turn != its:
             break
         shared += 1
     return shared

@@ -66,6 +66,33 @@ class NearbyPatch:
         _check_picture("picture", self.picture, (("box", self.box),))
 
 
+@dataclass(frozen=True)
+class SimilarityHistogram:
+    """How similar test images are to a prototype: counts in equal bins over [0, 1].
+
+    ``passing`` counts only images whose greedy path comes by this branch.
+    """
+
+    everywhere: tuple[int, ...]
+    passing: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        pairs = list(zip(self.everywhere, self.passing, strict=False))
+        if not pairs or len(self.everywhere) != len(self.passing) or any(a < b for a, b in pairs):
+            raise UsageError(
+                "everywhere and passing must have the same bins, and passing no more images in "
+                f"any, got {self.everywhere} and {self.passing}. Count both over the same images."
+            )
+
+
+@dataclass(frozen=True)
+class LeafVisits:
+    """How many test images end at a leaf by the greedy path, and how many of them are right."""
+
+    images: int
+    right: int
+
+
 @dataclass(frozen=True, eq=False)
 class PrototypePicture:
     """A branch's prototype as a patch of a real training image.
@@ -83,6 +110,7 @@ class PrototypePicture:
     distance: float
     neighbors: tuple[NearbyPatch, ...] = ()
     duplicates: tuple[int, ...] = ()
+    histogram: SimilarityHistogram | None = None
 
     def __post_init__(self) -> None:
         _check_picture("picture", self.picture, (("box", self.box),))
@@ -90,7 +118,7 @@ class PrototypePicture:
 
 @dataclass(frozen=True)
 class DecisionStep:
-    """One branch on the way of an image through the tree.
+    """One branch, and what an image does there.
 
     ``margin`` is ``|distance - ln 2|``: how far the patch may move in latent space before a greedy
     walk turns the other way here. ``box`` is the patch found in *this* image.
@@ -110,6 +138,11 @@ class ExplainedImage:
 
     ``class_probabilities`` has shape (classes,). ``margin`` is the radius in latent distance within
     which the path cannot change. ``true_class`` and ``correct`` are None where it is not known.
+
+    ``turns`` has a step for every branch of the tree, in the order of branches, or none: what the
+    image shows there, whether or not its path comes by. ``runner_up`` is the most probable class
+    besides ``predicted_class`` by all leaves mixed, and ``runner_up_leaf`` the most probable of the
+    leaves that answer with it, if there are any. ``soft_class`` is what all leaves mixed answer.
     """
 
     name: str
@@ -123,9 +156,16 @@ class ExplainedImage:
     margin: float
     correct: bool | None
     runner_up: str
+    turns: tuple[DecisionStep, ...] = ()
+    runner_up_leaf: int | None = None
+    soft_class: str = ""
 
     def __post_init__(self) -> None:
-        boxes = tuple((f"steps[{i}].box", step.box) for i, step in enumerate(self.steps))
+        boxes = tuple(
+            (f"{name}[{i}].box", step.box)
+            for name, steps in (("steps", self.steps), ("turns", self.turns))
+            for i, step in enumerate(steps)
+        )
         _check_picture("picture", self.picture, boxes)
 
 
@@ -141,6 +181,39 @@ class AccuracyRow:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class TrustRow:
+    """A measure of how far the pictures can be trusted; see `pellucid.evaluation.Measure`.
+
+    The 95 % interval and ``chance`` are None where there is no such thing; ``better`` is
+    ``"higher"``, ``"lower"`` or empty; ``unit`` is ``"share"``, ``"relative change"`` (both written
+    in percent), ``"correlation"`` or ``"count"``.
+    """
+
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    chance: float | None = None
+    better: str = ""
+    unit: str = "share"
+    total: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TrustTable:
+    """What a reader must know before believing the pictures: findings, and the measures.
+
+    ``unmeasured`` names the measures that do not apply, grouped by the reason why.
+    """
+
+    findings: tuple[str, ...]
+    rows: tuple[TrustRow, ...]
+    images: int
+    unmeasured: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class TreeReport:
     """Everything the report of one prototype tree shows.
@@ -149,7 +222,7 @@ class TreeReport:
     (leaves, classes). ``metrics`` are the rows of training: epoch, phase, train_loss,
     train_accuracy, validation_loss, validation_accuracy, seconds; a missing value is None.
     ``headline`` is the label of the accuracy row that the verdict quotes; by default the first
-    whose label names greedy routing.
+    whose label names greedy routing. ``leaf_visits`` has one entry a leaf, or none at all.
 
     Raises:
         UsageError: the child arrays are not a tree, or shapes disagree.
@@ -169,6 +242,8 @@ class TreeReport:
     explained: tuple[ExplainedImage, ...] = ()
     configuration: Mapping[str, object] = field(default_factory=dict)
     headline: str | None = None
+    leaf_visits: tuple[LeafVisits, ...] = ()
+    trust: TrustTable | None = None
 
     def __post_init__(self) -> None:
         from pellucid.reports.tree_layout import preorder  # layout knows no contents: no cycle
@@ -187,6 +262,13 @@ class TreeReport:
                 raise UsageError(
                     f"prototypes must belong to branches 0 to {branches - 1}, got "
                     f"{prototype.branch}. Number the branches of a pruned tree anew."
+                )
+
+        for image in self.explained:
+            if len(image.turns) != branches:
+                raise UsageError(
+                    f"explained images must have a turn for each of the {branches} branches, got "
+                    f"{len(image.turns)} for {image.name!r}. Give those off the path too."
                 )
 
     @property

@@ -24,6 +24,15 @@ from pellucid.reports.contents import (
     TreeReport,
 )
 from pellucid.reports.curves import draw_curve
+from pellucid.reports.embedded_script import embed_json
+from pellucid.reports.interactive.script import page_script
+from pellucid.reports.interactive.view_data import (
+    FEW_PROTOTYPES,
+    describe_images,
+    describe_tree,
+    neighbor_side_px,
+    source_side_px,
+)
 from pellucid.reports.picture_svg import (
     EmbeddedPicture,
     PictureStore,
@@ -47,6 +56,7 @@ from pellucid.reports.wording import (
     percent,
     plain_number,
     write_distance,
+    write_measure,
     write_verdict,
 )
 
@@ -118,6 +128,7 @@ def template_environment() -> jinja2.Environment:
     environment.filters["percent"] = percent
     environment.filters["distance"] = write_distance
     environment.filters["plain"] = plain_number
+    environment.filters["measure"] = write_measure
     return environment
 
 
@@ -143,8 +154,9 @@ class _Illustrator:
 
     def __init__(self, prototypes: Sequence[PrototypePicture]) -> None:
         self.store = PictureStore()
-        self._side_px = 448 if len(prototypes) <= 64 else 224
-        self._neighbor_px = 160 if len(prototypes) <= 64 else 96
+        self._side_px = source_side_px(len(prototypes))
+        self._neighbor_px = neighbor_side_px(len(prototypes))
+        self._shows_neighbors = len(prototypes) <= FEW_PROTOTYPES
         self.prototypes = {prototype.branch: prototype for prototype in prototypes}
         self.embedded = {
             prototype.branch: self.store.add(prototype.picture, max_side_px=self._side_px)
@@ -173,7 +185,7 @@ class _Illustrator:
             prototype.image_name,
         )
         neighbors = []
-        for near in prototype.neighbors:
+        for near in prototype.neighbors if self._shows_neighbors else ():
             embedded = self.store.add(near.picture, max_side_px=self._neighbor_px)
             what = f"training patch, class {near.class_name},"
             pair = self._pair(embedded, near.box, 54, what, near.image_name)
@@ -238,8 +250,18 @@ def _describe_child(
     return f"leaf {~child}: {share.class_name} {percent(share.probability, 0)}", f"#leaf-{~child}"
 
 
-def render_report(report: TreeReport) -> str:
-    """Return the report as one HTML page that needs no network, no script and no other file."""
+def render_report(report: TreeReport, *, live: bool = False) -> str:
+    """Return the report as one HTML page that needs no network and no other file.
+
+    The tree is a view to work with, drawn by the script in the page; where scripts are off, the
+    tree, its prototypes and the paths of its images stand there as still pictures.
+
+    Args:
+        report: What the page shows.
+        live: Give the reader a place to drop an image of their own, which is sent to
+            ``explain`` beside the page (multipart field ``image``) and answered with what
+            `pellucid.reports.interactive.describe_image` returns, or ``{"error": "..."}``.
+    """
     illustrator = _Illustrator(report.prototypes)
     layout = lay_out_tree(report.left_child, report.right_child)
     levels = choose_levels(layout.levels - 1, layout.rows)
@@ -264,11 +286,23 @@ def render_report(report: TreeReport) -> str:
         illustrator.explained(image, report.class_names, f"image-{i}")
         for i, image in enumerate(report.explained)
     )
+    data = {
+        "tree": describe_tree(report, illustrator.store),
+        "images": describe_images(report.explained, illustrator.store),
+        "live": live,
+    }
+    script, source = page_script(live)
+    policy = f"script-src {source}; require-trusted-types-for 'script'; trusted-types 'none'; "
     return (
         template_environment()
         .get_template("report.html.j2")
         .render(
             report=report,
+            live=live,
+            data=embed_json(data),
+            script=script,
+            script_source=policy + ("connect-src 'self'; " if live else ""),
+            image_source="data: blob:" if live else "data:",
             title=report.title,
             warnings=report.warnings,
             verdict=write_verdict(report),
@@ -291,7 +325,8 @@ def render_report(report: TreeReport) -> str:
             if report.metrics
             else [],
             configuration=list(flatten_configuration(report.configuration)),
-            pictures=illustrator.store.definitions(),  # last: by now every picture is known
+            stored=illustrator.store.definitions(),  # last: by now every picture is known
+            pictures="",
         )
     )
 

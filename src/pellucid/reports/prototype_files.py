@@ -6,7 +6,7 @@ With these a decision can be explained where the training images are not.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,14 @@ def write_prototypes(
     run.write_json(_RECORDS, records)
 
 
-def read_prototypes(run: Run, *, pictures: bool = True) -> tuple[PrototypePicture, ...]:
+def read_prototypes(
+    run: Run, *, branches: Collection[int] | None = None
+) -> tuple[PrototypePicture, ...]:
     """Read what `write_prototypes` wrote, without the nearest patches.
 
     Args:
         run: The folder.
-        pictures: Read the pictures too; without them each is one grey pixel.
+        branches: Of these only; None reads all.
 
     Raises:
         DataError: a file is missing or damaged.
@@ -89,15 +91,13 @@ def read_prototypes(run: Run, *, pictures: bool = True) -> tuple[PrototypePictur
     records = run.read_json(_RECORDS)
     try:
         for record in records:
-            picture, box = np.zeros((1, 1, 3), np.uint8), BoxPx(0, 0, 1, 1)
-            if pictures:
-                picture = np.asarray(read_picture(_inside(run.path, record["picture"])))
-                box = BoxPx(*record["box_in_picture_px"])
+            if branches is not None and record["branch"] not in branches:
+                continue
             found.append(
                 PrototypePicture(
                     branch=record["branch"],
-                    picture=picture,
-                    box=box,
+                    picture=np.asarray(read_picture(_inside(run.path, record["picture"]))),
+                    box=BoxPx(*record["box_in_picture_px"]),
                     image_name=record["image"],
                     class_name=record["class"],
                     distance=record["distance"],

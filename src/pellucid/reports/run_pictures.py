@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from pellucid.data import ImageSet
-from pellucid.data.pictures import resize_picture
-from pellucid.prototree import Explanation, FittedTree, PatchSource, explain
+from pellucid.prototree import Explanation, FittedTree, PatchSource, Turn
 from pellucid.reports.contents import (
     BoxPx,
     DecisionStep,
@@ -86,128 +83,40 @@ def picture_explanation(
     """
     array = shrink_picture(picture, _SIDE_PX)
     names = fitted.class_names
+    turns = picture_steps(fitted, explanation.turns, array.shape[:2])
     return ExplainedImage(
         name=name,
         picture=array,
         true_class=None if true_class is None else names[true_class],
         predicted_class=names[explanation.prediction],
         class_probabilities=np.asarray(explanation.probabilities),
-        steps=tuple(
-            DecisionStep(
-                branch=turn.branch,
-                similarity=turn.similarity,
-                went_right=turn.went_right,
-                distance=turn.distance,
-                margin=turn.margin,
-                box=scale_box(turn.box, fitted.image_size, array.shape[:2]),
-            )
-            for turn in explanation.path
-        ),
+        steps=tuple(turns[turn.branch] for turn in explanation.path),
         leaf=explanation.leaf,
         path_probability=explanation.path_probability,
         margin=explanation.margin,
         correct=None if true_class is None else explanation.prediction == true_class,
-        runner_up=names[runner_up_class(explanation)],
+        runner_up=names[explanation.runner_up],
+        turns=turns,
+        runner_up_leaf=explanation.runner_up_leaf,
+        soft_class=names[explanation.soft_prediction],
     )
 
 
-@dataclass(frozen=True, eq=False)
-class ExplainedPicture:
-    """A picture from anywhere, and why it is answered as it is.
-
-    Attributes:
-        name: What to call it.
-        explanation: The path; its boxes are in pixels of the image as the network takes it.
-        boxes: For each turn the same box in the picture's own pixels.
-        size_px: (height, width) of the picture.
-        class_names: The tree's.
-        runner_up: The class that comes second.
-        contents: For a page.
-    """
-
-    name: str
-    explanation: Explanation
-    boxes: tuple[BoxPx, ...]
-    size_px: tuple[int, int]
-    class_names: tuple[str, ...]
-    runner_up: int
-    contents: ExplainedImage
-
-    def to_dict(self, prototypes: Sequence[PrototypePicture] = ()) -> dict[str, Any]:
-        """Return plain numbers, lists and dictionaries, with names for classes."""
-        one, names = self.explanation, self.class_names
-        shown = {prototype.branch: prototype for prototype in prototypes}
-        return {
-            "image": self.name,
-            "image_size_px": list(self.size_px),
-            "prediction": names[one.prediction],
-            "leaf": one.leaf,
-            "leaf_probabilities": dict(zip(names, one.leaf_probabilities, strict=True)),
-            "path_probability": one.path_probability,
-            "path_margin": one.margin,
-            "path": [
-                {
-                    "branch": turn.branch,
-                    "similar": turn.went_right,
-                    "similarity": turn.similarity,
-                    "distance": turn.distance,
-                    "margin": turn.margin,
-                    "box_px": list(box),
-                    "prototype": {
-                        "image": shown[turn.branch].image_name,
-                        "class": shown[turn.branch].class_name,
-                    }
-                    if turn.branch in shown
-                    else None,
-                }
-                for turn, box in zip(one.path, self.boxes, strict=True)
-            ],
-            "probabilities": dict(zip(names, one.probabilities, strict=True)),
-            "soft_prediction": names[one.soft_prediction],
-            "runner_up": names[self.runner_up],
-            "runner_up_splits_at_step": (
-                one.runner_up_split + 1
-                if self.runner_up == one.runner_up and one.runner_up_split is not None
-                else None
-            ),
-        }
-
-
-def explain_picture(
-    fitted: FittedTree, picture: Image.Image, *, name: str, true_class: int | None = None
-) -> ExplainedPicture:
-    """Explain one picture of any size.
-
-    Args:
-        fitted: The tree.
-        picture: RGB, upright.
-        name: What to call it.
-        true_class: Its label, where known.
-    """
-    resized = np.asarray(resize_picture(picture, fitted.image_size))
-    pixels = torch.from_numpy(resized.transpose(2, 0, 1).copy())[None]
-    explanation = explain(fitted, fitted.normalization(pixels.to(fitted.device)))[0]
-    size_px = picture.height, picture.width
-    return ExplainedPicture(
-        name=name,
-        explanation=explanation,
-        boxes=tuple(scale_box(turn.box, fitted.image_size, size_px) for turn in explanation.path),
-        size_px=size_px,
-        class_names=fitted.class_names,
-        runner_up=runner_up_class(explanation),
-        contents=picture_explanation(
-            fitted, explanation, picture, name=name, true_class=true_class
-        ),
+def picture_steps(
+    fitted: FittedTree, turns: Sequence[Turn], size_px: tuple[int, ...]
+) -> tuple[DecisionStep, ...]:
+    """Return turns with their boxes in the pixels of a picture of (height, width) ``size_px``."""
+    return tuple(
+        DecisionStep(
+            branch=turn.branch,
+            similarity=turn.similarity,
+            went_right=turn.went_right,
+            distance=turn.distance,
+            margin=turn.margin,
+            box=scale_box(turn.box, fitted.image_size, size_px),
+        )
+        for turn in turns
     )
-
-
-def runner_up_class(explanation: Explanation) -> int:
-    """Return the class that the whole tree finds most probable besides the answer."""
-    if explanation.runner_up == explanation.prediction:
-        return explanation.soft_prediction
-    if explanation.soft_prediction != explanation.prediction:
-        return explanation.soft_prediction
-    return explanation.runner_up
 
 
 def scale_box(box: Sequence[int], from_size: tuple[int, int], to_size: tuple[int, ...]) -> BoxPx:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,21 @@ from torch import Tensor
 
 from pellucid.data import LabelledData, Problem
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
+from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.prototree import FittedTree, explain
-from pellucid.reports.contents import AccuracyRow, ExplainedImage, TreeReport
+from pellucid.reports.contents import AccuracyRow, ExplainedImage, LeafVisits, TreeReport
 from pellucid.reports.run_pictures import (
     SourcePictures,
     picture_explanation,
     picture_prototypes,
     shown_side_px,
 )
+from pellucid.reports.similarity_counts import count_similarities
+from pellucid.reports.trust import tabulate_trust
 from pellucid.reports.wording import percent
 
 _SMALL_TEST_SET = 100
+_FEWEST_RIGHT, _MOST_RIGHT = 6, 20
 _NAMED = 10  # how many files or classes a warning names
 
 
@@ -42,6 +46,7 @@ class RunFigures:
         seconds: All of it, from loading the data to the last measurement.
         seed: Source of every random choice.
         configuration: Everything that was asked for.
+        explanations: How far the explanations can be trusted; None where it was not measured.
     """
 
     evaluation: TreeEvaluation | None
@@ -53,10 +58,16 @@ class RunFigures:
     seconds: float = math.nan
     seed: int = 0
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    explanations: ExplanationEvaluation | None = None
 
 
 def make_tree_report(
-    fitted: FittedTree, data: LabelledData, figures: RunFigures, *, right: int = 6, wrong: int = 6
+    fitted: FittedTree,
+    data: LabelledData,
+    figures: RunFigures,
+    *,
+    right: int | None = None,
+    wrong: int = 6,
 ) -> TreeReport:
     """Put together all that the page of a tree shows.
 
@@ -64,10 +75,22 @@ def make_tree_report(
         fitted: The tree after projection and pruning.
         data: The data it was trained on.
         figures: What was measured.
-        right: How many test images answered right are explained.
+        right: How many test images answered right are explained; None takes one a class, but at
+            least 6 and at most 20.
         wrong: How many answered wrong.
     """
     pictures = SourcePictures(data.images, shown_side_px(fitted))
+    if right is None:
+        right = min(max(_FEWEST_RIGHT, len(fitted.class_names)), _MOST_RIGHT)
+    prototypes = picture_prototypes(fitted, data.images, pictures=pictures)
+    leaf_visits: tuple[LeafVisits, ...] = ()
+    if len(data.splits.test):
+        counts = count_similarities(fitted, data.images, data.splits.test)
+        leaf_visits = counts.leaf_visits
+        prototypes = tuple(
+            replace(prototype, histogram=counts.histograms[prototype.branch])
+            for prototype in prototypes
+        )
     topology = fitted.tree.topology
     recipe = fitted.recipe
     return TreeReport(
@@ -81,13 +104,15 @@ def make_tree_report(
         left_child=np.asarray(topology.left),
         right_child=np.asarray(topology.right),
         leaf_distributions=fitted.tree.leaf_log_distributions().exp().detach().cpu().numpy(),
-        prototypes=picture_prototypes(fitted, data.images, pictures=pictures),
+        prototypes=prototypes,
         metrics=tuple(figures.metrics),
         accuracy=list_accuracies(figures.evaluation, figures.unprojected),
         facts=list_facts(fitted, data, figures),
         warnings=list_warnings(fitted, data, figures),
         explained=_explain_some(fitted, data, figures.evaluation, pictures, right, wrong),
         configuration=figures.configuration,
+        leaf_visits=leaf_visits,
+        trust=tabulate_trust(figures.explanations) if figures.explanations else None,
     )
 
 

@@ -26,6 +26,15 @@ def write_distance(value: float) -> str:
     return "<\N{NO-BREAK SPACE}1e\N{NON-BREAKING HYPHEN}6" if value < 1e-6 else f"{value:.3f}"
 
 
+def write_measure(value: float, unit: str) -> str:
+    """Return a measure in its unit: a ``share`` or ``relative change`` in percent."""
+    if unit in ("share", "relative change"):
+        text = percent(value)
+    else:
+        text = f"{value:.1f}" if unit == "count" else f"{value:.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def plain_number(value: object) -> str:
     """Return a number as people write it, anything else as its text."""
     if isinstance(value, bool | np.bool_):

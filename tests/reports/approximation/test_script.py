@@ -13,8 +13,8 @@ import pytest
 
 from pellucid.reports.approximation.build_up import embed_network
 from pellucid.reports.approximation.cell_splits import split_cells
-from pellucid.reports.approximation.embedding import join_scripts
 from pellucid.reports.approximation.report import render_report
+from pellucid.reports.embedded_script import join_scripts
 from tests.reports.approximation import synthetic_approximation as synthetic
 
 NODE = shutil.which("node")
@@ -34,7 +34,7 @@ def run(script: str) -> str:
 
 def evaluate(expression: str, **values: object):
     names = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
-    script = f'"use strict";{join_scripts(FORMULAS)}\n{names}'
+    script = f'"use strict";{join_scripts("pellucid.reports.approximation", FORMULAS)}\n{names}'
     return json.loads(run(f"{script}\nconsole.log(JSON.stringify({expression}));"))
 
 

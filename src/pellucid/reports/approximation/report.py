@@ -15,7 +15,7 @@ from pellucid.reports.approximation.build_up import (
 )
 from pellucid.reports.approximation.cell_splits import CellSplits, split_cells
 from pellucid.reports.approximation.contents import ShownApproximation, names_of, text_of
-from pellucid.reports.approximation.embedding import embed_json, page_script
+from pellucid.reports.approximation.embedding import page_script
 from pellucid.reports.approximation.neuron_lines import NeuronLines, draw_lines, find_steepness
 from pellucid.reports.approximation.own_cells import draw_own_cells
 from pellucid.reports.approximation.samples import sample, sample_plane
@@ -33,6 +33,7 @@ from pellucid.reports.approximation.statements import (
     write_verdict,
 )
 from pellucid.reports.approximation.weight_tables import tabulate_layers
+from pellucid.reports.embedded_script import embed_json
 from pellucid.reports.page import template_environment, write_page
 
 _LONGEST_TITLE = 80

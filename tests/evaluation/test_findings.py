@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from pellucid.evaluation.findings import list_findings
+from pellucid.evaluation.measure import Definition, Measure
+
+WELL = {
+    "accuracy": 0.95,
+    "background_changes_answer": 0.01,
+    "importance_on_background": 0.2,
+    "prototypes_on_background": 0.1,
+    "single_deletion": 0.85,
+    "projection_drop": 0.001,
+    "box_size": 0.1,
+    "local_perturbation_outside": 0.01,
+    "local_perturbation_inside": 0.6,
+    "purity_top_10": 0.9,
+}
+
+
+def measures(**changes: float | None) -> dict[str, Measure]:
+    return {
+        name: Definition(name, name, "higher", "share", "").of(value, value, value, total=20)
+        for name, value in {**WELL, **changes}.items()
+    }
+
+
+def test_list_findings_where_all_is_well_only_reassures():
+    found = list_findings(measures(), is_tree=True)
+    assert len(found) == 2
+    assert "This tree does not depend on the background" in found[0]
+    assert "rank correlation of 0.85" in found[1]
+
+
+def test_list_findings_shortcut_comes_first_with_its_figures():
+    found = list_findings(
+        measures(background_changes_answer=0.83, prototypes_on_background=0.6), is_tree=True
+    )
+    assert found[0].startswith(
+        "This tree looks at the background: another background changes 83 % of its answers"
+    )
+    assert "12 of 20 prototypes lie on it" in found[0]
+    assert found[0].endswith("Of what it calls important 20 % is there.")
+    assert not any("does not depend" in finding for finding in found)
+
+
+def test_list_findings_some_changed_answers_are_said_more_gently():
+    found = list_findings(measures(background_changes_answer=0.15), is_tree=True)
+    assert found[0].startswith("The background has a say in this tree")
+
+
+def test_list_findings_model_without_prototypes_is_called_a_model():
+    found = list_findings(
+        measures(background_changes_answer=0.5, prototypes_on_background=None), is_tree=False
+    )
+    assert found[0].startswith("This model looks at the background")
+    assert "prototypes" not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"box_size": 0.6}, "The boxes are large: 60 % of the image"),
+        ({"local_perturbation_outside": 0.2}, "The boxes do not hold all that counts"),
+        ({"local_perturbation_inside": 0.1}, "found elsewhere too"),
+        ({"purity_top_10": 0.3}, "do not stand for one part each"),
+        ({"single_deletion": 0.2}, "a weak guide to what matters"),
+        ({"accuracy": 0.2}, "Only 20 % of the answers are right"),
+        ({"projection_drop": 0.1}, "Projection cost 10 % of the answers"),
+        ({"background_changes_answer": None}, "could not be measured"),
+    ],
+)
+def test_list_findings_says_what_is_not_well(changes, said):
+    found = list_findings(measures(**changes), is_tree=True)
+    assert sum(said in finding for finding in found) == 1
+    assert not any(said in finding for finding in list_findings(measures(), is_tree=True))
+
+
+def test_list_findings_names_some_of_the_classes_that_are_never_answered():
+    names = [f"class {number}" for number in range(12)]
+    found = list_findings(measures(), is_tree=True, unanswered=names)
+    assert "answered no test image with class 0, class 1," in found[0]
+    assert found[0].endswith("class 7, ....")
+
+
+def test_list_findings_without_any_figure_still_speaks():
+    nothing = dict.fromkeys(WELL)
+    assert len(list_findings(measures(**nothing), is_tree=True)) == 1
