@@ -40,14 +40,14 @@ class Way:
         data: A name for `load_data`.
         recipe: What differs from the default recipe.
         augmentation: What differs from the default augmentation.
-        pooling: Of a black box, ``"max"`` or ``"mean"``; empty for a tree.
+        is_black_box: Backbone, max pooling and one layer instead of a tree.
     """
 
     title: str
     data: str = "creatures"
     recipe: dict[str, Any] = field(default_factory=dict)
     augmentation: dict[str, float] = field(default_factory=dict)
-    pooling: str = ""
+    is_black_box: bool = False
 
 
 WAYS = {
@@ -56,17 +56,9 @@ WAYS = {
     "patch17": Way("17 px", recipe={"patch_size_px": 17}),
     "tones": Way("25 px, brightness and contrast varied", augmentation=TONES),
     "shortcut": Way("25 px on creatures-shortcut", data="creatures-shortcut"),
-    "box-max": Way("black box, 25 px, max pooling", pooling="max"),
-    "box-mean": Way("black box, 25 px, average pooling", pooling="mean"),
+    "box-max": Way("black box, 25 px, max pooling", is_black_box=True),
     "box-free-max": Way(
-        "black box, 53 px, max pooling", recipe={"patch_size_px": 0}, pooling="max"
-    ),
-    "box-free-mean": Way(
-        "black box, 53 px, average pooling", recipe={"patch_size_px": 0}, pooling="mean"
-    ),
-    "box-17-max": Way("black box, 17 px, max pooling", recipe={"patch_size_px": 17}, pooling="max"),
-    "box-17-mean": Way(
-        "black box, 17 px, average pooling", recipe={"patch_size_px": 17}, pooling="mean"
+        "black box, 53 px, max pooling", recipe={"patch_size_px": 0}, is_black_box=True
     ),
 }
 COLUMNS = {
@@ -110,7 +102,7 @@ def run_one(name: str, seed: int, epochs: int, folder: Path, train_only: bool) -
 
     way, path = WAYS[name], RESULTS / f"{name}-{seed}.json"
     data = load_data(way.data)
-    if way.pooling:
+    if way.is_black_box:
         figures = run_black_box(way, data, seed, epochs)
     else:
         tree = folder / f"{name}-{seed}-{epochs}.safetensors"
@@ -200,8 +192,7 @@ def run_black_box(way: Way, data, seed: int, epochs: int) -> dict[str, Any]:
 
         def predict(self, images):
             latent = backbone(images)
-            pooled = latent.amax((2, 3)) if way.pooling == "max" else latent.mean((2, 3))
-            return torch.log_softmax(self.module["head"](pooled), dim=1)
+            return torch.log_softmax(self.module["head"](latent.amax((2, 3))), dim=1)
 
         def step(self, images, labels):
             answers = self.predict(images)
@@ -247,7 +238,7 @@ def is_done(name: str, seed: int, epochs: int, train_only: bool) -> bool:
     if not path.is_file():
         return False
     found = json.loads(path.read_text())
-    whole = train_only or WAYS[name].pooling or "explanations" in found
+    whole = train_only or WAYS[name].is_black_box or "explanations" in found
     return found["epochs"] == epochs and bool(whole)
 
 
@@ -280,13 +271,13 @@ def render_table(folder: Path = RESULTS) -> str:
         lines.append(f"| | seeds | {' | '.join(columns.values())} |")
         lines.append("|---|" + "---|" * (len(columns) + 1))
         for name, way in WAYS.items():
-            if runs[name] and not way.pooling:
+            if runs[name] and not way.is_black_box:
                 cells = [summarize(runs[name], column) for column in columns]
                 lines.append(f"| {way.title} | {len(runs[name])} | " + " | ".join(cells) + " |")
         lines.append("")
     lines += ["| black box | seeds | accuracy |", "|---|---|---|"]
     for name, way in WAYS.items():
-        if runs[name] and way.pooling:
+        if runs[name] and way.is_black_box:
             title = way.title.removeprefix("black box, ")
             lines.append(f"| {title} | {len(runs[name])} | {summarize(runs[name], 'accuracy')} |")
     return "\n".join(lines) + "\n"
