@@ -7,7 +7,12 @@ import torch
 
 from pellucid.data import Normalization
 from pellucid.evaluation.replacements import blur
-from pellucid.evaluation.tree_importance import explain_pixels, weigh_branches
+from pellucid.evaluation.tree_importance import (
+    blur_windows,
+    explain_pixels,
+    integrate_gradients,
+    weigh_branches,
+)
 from pellucid.prototree import Topology
 from tests.prototree.small_fits import colored_patches, fitted_by_hand
 from tests.prototree.tiny_trees import make_tree
@@ -66,18 +71,74 @@ def test_explain_pixels_points_at_the_pixel_that_is_the_prototype():
     assert float(against[4, 2]) < 0
 
 
-def test_explain_pixels_adds_up_to_what_the_similarities_gained():
+def squares(count: int = 3, size: tuple[int, int] = (9, 12)):
+    """Return normalized images, blurred ones, and a function of them that no part is alone in."""
+    generator = torch.Generator().manual_seed(4)
+    sharp, blurred = (torch.randn(count, 3, *size, generator=generator) for _ in range(2))
+    factors = torch.randn(3, *size, generator=generator) / 20
+    return sharp, blurred, lambda images: (images * factors).sum((1, 2, 3)).exp()
+
+
+def test_integrate_gradients_adds_up_to_what_is_gained():
+    sharp, blurred, worth = squares()
+    found = integrate_gradients(worth, sharp, blurred).sum((1, 2))
+    torch.testing.assert_close(found, worth(sharp) - worth(blurred), rtol=2e-3, atol=1e-4)
+
+
+def test_integrate_gradients_of_a_linear_function_is_each_pixel_s_share():
+    sharp, blurred, _ = squares()
+    factors = torch.randn(3, 9, 12, generator=torch.Generator().manual_seed(5))
+    found = integrate_gradients(lambda x: (x * factors).sum((1, 2, 3)), sharp, blurred)
+    torch.testing.assert_close(found, ((sharp - blurred) * factors).sum(1))
+
+
+def test_blur_windows_equals_plain_loops():
+    sharp, blurred, worth = squares(1, (9, 16))
+    losses = [[[] for _ in range(16)] for _ in range(9)]
+    for top in range(0, 9, 2):  # an eighth of 16 px apart, half as much again wide
+        for left in range(0, 16, 2):
+            changed = sharp.clone()
+            places = [
+                (row, column)
+                for row in range(top, min(top + 3, 9))
+                for column in range(left, min(left + 3, 16))
+            ]
+            for row, column in places:
+                changed[:, :, row, column] = blurred[:, :, row, column]
+            for row, column in places:
+                losses[row][column].append(float(worth(sharp) - worth(changed)))
+    expected = torch.tensor([[sum(here) / len(here) for here in line] for line in losses])
+    torch.testing.assert_close(blur_windows(worth, sharp, blurred)[0], expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 30), (64, 48), (33, 35)])
+def test_blur_windows_covers_every_pixel(size):
+    sharp, blurred = torch.ones(1, 3, *size), torch.zeros(1, 3, *size)
+    assert (blur_windows(lambda images: images.sum((1, 2, 3)), sharp, blurred) > 0).all()
+
+
+def test_explain_pixels_is_the_mean_of_both_ways_at_the_same_scale():
     fitted = fitted_by_hand()
     images, classes = colored_patches(5).pixels[:5], torch.tensor([0, 1, 2, 0, 1])
-    tree = fitted.tree
+    tree, sharp = fitted.tree, fitted.normalization(images)
+    blurred = fitted.normalization(blur(images, deviation_px=10 / 8))
     with torch.no_grad():
-        sharp, _ = tree.distances(tree.latent(fitted.normalization(images)))
-        blurred = blur(images, deviation_px=10 / 8)
-        dull, _ = tree.distances(tree.latent(fitted.normalization(blurred)))
-    weights = weigh_branches(tree, sharp, classes)
-    expected = (weights * (1 - torch.exp(sharp - dull))).sum(1)
-    found = explain_pixels(fitted, images, classes).sum((1, 2))
-    torch.testing.assert_close(found, expected, rtol=0.05, atol=2e-3)
+        distances, _ = tree.distances(tree.latent(sharp))
+    weights = weigh_branches(tree, distances, classes)
+
+    def worth(pixels):
+        return (weights * torch.exp(distances - tree.distances(tree.latent(pixels))[0])).sum(1)
+
+    first, second = integrate_gradients(worth, sharp, blurred), blur_windows(worth, sharp, blurred)
+    found = explain_pixels(fitted, images, classes)
+    for row in range(5):
+        scale = float(first[row].abs().sum() / second[row].abs().sum())
+        torch.testing.assert_close(found[row], (first[row] + scale * second[row]) / 2)
+
+
+def test_explain_pixels_image_that_is_its_own_blur_has_no_important_pixel():
+    images = torch.full((2, 3, 8, 10), 90, dtype=torch.uint8)
+    assert (explain_pixels(fitted_by_hand(), images, torch.tensor([0, 1])) == 0).all()
 
 
 def test_explain_pixels_treats_each_image_by_itself_and_leaves_the_tree_as_it_is():
