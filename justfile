@@ -13,7 +13,7 @@ setup:
 
 # Run the tests, or those named.
 test *arguments:
-    pytest -q {{ arguments }}
+    pytest -q -n auto {{ arguments }}
 
 # Run the tests with branch coverage.
 coverage:

@@ -167,7 +167,7 @@ def make_pellucid(data, seed: int, models: Path, *, row: str):
 PEER_ROWS = {
     "cabrnet": "CabrnetTree",
     "cabrnet-relevance": "CabrnetRelevance",
-    "cabrnet-integrated": "CabrnetIntegrated",
+    "cabrnet-as-pellucid": "CabrnetAsPellucid",
 }
 """Which class of ``explanations_cabrnet`` says what is important."""
 

@@ -14,7 +14,7 @@ ROWS = {
     "cnn-integrated-gradients": "CNN + integrated gradients",
     "cabrnet": "CaBRNet, enlarged cells",
     "cabrnet-relevance": "CaBRNet, PRP",
-    "cabrnet-integrated": "CaBRNet, importance as Pellucid's",
+    "cabrnet-as-pellucid": "CaBRNet, importance as Pellucid's",
     "pellucid-resnet18": "Pellucid, ResNet-18",
     "pellucid-unbounded": "Pellucid, patches of 53 px",
     "pellucid": "Pellucid (patches of 25 px)",
@@ -45,10 +45,10 @@ against {cabrnet[purity_top_10]}, chance {cabrnet[purity_top_10_chance]}).
 
 **Is CaBRNet's tree to blame, or its pictures?** Mostly its pictures, with this backbone. Its
 answers are as good as anyone's. Taken with the importance that Pellucid computes for its own
-trees, the same tree reaches single deletion {cabrnet_integrated[single_deletion]} instead of
+trees, the same tree reaches single deletion {cabrnet_as_pellucid[single_deletion]} instead of
 {cabrnet[single_deletion]} (cells enlarged) and {cabrnet_relevance[single_deletion]} (prototype
 relevance propagation), and a better deletion curve than Pellucid's tree
-({cabrnet_integrated[deletion_curve]} against {pellucid[deletion_curve]}, lower is better). But a
+({cabrnet_as_pellucid[deletion_curve]} against {pellucid[deletion_curve]}, lower is better). But a
 cell of its latent map sees 99 px, the whole picture but at the corners, so that no small box can
 hold what counts. Pellucid's default backbone is built so that a cell sees 25 px.
 
@@ -144,7 +144,7 @@ GROUPS = {
     ),
     NETWORKS: ("background_independence", "background_changes_answer", "class_coverage"),
 }
-SAME_NETWORK = ("cnn-integrated-gradients", "cabrnet-relevance", "cabrnet-integrated")
+SAME_NETWORK = ("cnn-integrated-gradients", "cabrnet-relevance", "cabrnet-as-pellucid")
 LEGEND = (
     "The figure (its 95 % interval over images or prototypes; of several seeds the mean, the least "
     "and the greatest), and after the comma what a random explanation gets."

@@ -242,6 +242,13 @@ def test_train_metrics_row_without_its_checkpoint_is_cut_off_on_resuming(run):
     assert run.metrics()[2]["train_loss"] > 0
 
 
+def test_train_metrics_row_before_the_first_checkpoint_is_cut_off_on_resuming(run):
+    run.append_metrics({"epoch": 0, "train_loss": -1.0})
+    fit(ToyTask(), run=run, resume=True)
+    assert [row["epoch"] for row in run.metrics()] == [0, 1, 2, 3]
+    assert run.metrics()[0]["train_loss"] > 0
+
+
 # ---------------------------------------------------------------- signals and kills
 
 

@@ -174,10 +174,11 @@ def train(
     batch_size = choose_batch_size(plan.batch_size, len(training))
     steps = len(training) // batch_size
     state = _State.fresh()
-    if resume and run is not None and run.has_checkpoint("last"):
-        state = _restore(task, run, "last")
+    if resume and run is not None:
+        if run.has_checkpoint("last"):
+            state = _restore(task, run, "last")
+            on_epoch(state.epochs_done)
         run.truncate_metrics(state.epochs_done)
-        on_epoch(state.epochs_done)
     good = best = _copy_weights(task)
     progress = Progress(
         plan.epochs * steps, "step", "train", quiet=quiet, initial=state.epochs_done * steps

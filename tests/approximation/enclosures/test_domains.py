@@ -39,6 +39,7 @@ FINE = [
     "log(exp(x))",
     "tan(x)",
     "sqrt(abs(x-y))",
+    "x + tanh(exp(800*x))",
 ]
 
 
@@ -67,6 +68,8 @@ def test_check_defined_fine_formula_passes(text):
         ("x**-0.5", r"^x\*\*-0.5 needs a positive base, got 0"),
         ("asin(2*x)", r"^asin\(2\*x\) needs an argument in \[-1, 1\], got 2 at x=1"),
         ("exp(1000*x)", r"^exp\(1000\*x\) is larger than float64 can hold .* at x=1"),
+        ("x + sin(sinh(10**10))", r"^sinh\(10\*\*10\) is larger than float64 can hold .* at x=0"),
+        ("cos(exp(800*x))", r"^exp\(800\*x\) is larger than float64 can hold .* at x=1"),
         ("where(x > 0, sin(x)/x, 1)", r"^sin\(x\)/x divides by zero near x=.*could not be shown"),
         ("sqrt(x**2-2*x+1)", r"near x=1\..*write sqrt\(max\(x\*\*2-2\*x\+1, 0\)\)"),
         ("log(t)", r"at t=0"),

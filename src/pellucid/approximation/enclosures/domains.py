@@ -226,6 +226,8 @@ def _in_domain(
 ) -> np.ndarray | np.bool_:
     """Return where the arguments are certainly in the domain of the operation."""
     operation = node.operation
+    if operation in ("sin", "cos"):
+        return values[0].is_bounded  # float64 knows no sine of what it cannot hold
     if operation not in _PARTIAL:
         return np.True_
     last = values[-1]
