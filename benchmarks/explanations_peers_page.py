@@ -118,9 +118,10 @@ NOTES = """## What is not quite comparable
 - *Present prototypes.* Those on the path that each tree explains itself with: Pellucid's greedy
   walk, CaBRNet's most probable leaf (which it calls greedy). *Greedy* in the first table is the
   walk itself for both.
-- *The measures are ours*, after published ones, and importance for Pellucid's trees was chosen by
-  one of them (single deletion, on validation images). Captum's defaults stand for the other maps:
-  50 steps from the mean color, the last map for Grad-CAM.
+- *The measures are ours*, after published ones, and the importance of Pellucid's trees
+  (integrated gradients and blurred windows together) was chosen by one of them, single deletion,
+  on validation images. Nobody made such a choice for the other maps: the CNN's are Captum's (50
+  steps from the mean color; Grad-CAM at the last map), CaBRNet's its own.
 - *The pictures* are small, flat and generated, and all models answer nearly all of them.
 - *Seeds* are few, and minutes were taken on a machine that was busy with other work: two- to
   threefold too long, and not the same for all.
