@@ -38,8 +38,8 @@ CaBRNet's takes {cabrnet[test_path_length]} turns to an answer, Pellucid's
 differ in whether the pictures along the path are true. Of Pellucid's boxes, replacing all that is
 outside changes the similarity by {pellucid[local_perturbation_outside]}, replacing the inside
 lowers it by {pellucid[local_perturbation_inside]}; of CaBRNet's it is
-{cabrnet[local_perturbation_outside]} and {cabrnet[local_perturbation_inside]}, about what a box
-at a random place gets. A prototype of Pellucid's finds one and the same kind of part more often
+{cabrnet[local_perturbation_outside]} and {cabrnet[local_perturbation_inside]}, hardly better than
+a box at a random place. A prototype of Pellucid's finds one and the same kind of part more often
 (purity {pellucid[purity_top_10]} against {cabrnet[purity_top_10]}, chance
 {cabrnet[purity_top_10_chance]}).
 

@@ -54,6 +54,7 @@ EXTRAS = {
         "hypothesis": "hypothesis",
         "beartype": "beartype",
         "mpmath": "mpmath",
+        "pytest-xdist": "xdist",
         "captum": "captum",
     },
 }
