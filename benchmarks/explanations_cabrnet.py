@@ -396,36 +396,36 @@ class CabrnetRelevance(CabrnetTree):
         return found
 
 
-class CabrnetIntegrated(CabrnetTree):
+class CabrnetAsPellucid(CabrnetTree):
     """CaBRNet's tree with the importance that Pellucid gives its own trees, not CaBRNet's pictures.
 
     What differs from Pellucid's rows is then the tree alone: see
-    `pellucid.evaluation.tree_importance.explain_pixels`, whose steps and blur these are.
+    `pellucid.evaluation.tree_importance.explain_pixels`.
     """
 
     match = None
-    steps = 16
 
     def __init__(self, model, data) -> None:
         super().__init__(model, data)
-        self.name = "CaBRNet 1.2 ProtoTree, integrated gradients of its similarities"
+        self.name = "CaBRNet 1.2 ProtoTree, importance as of Pellucid's trees"
 
     def importance(self, images: Tensor, classes: Tensor) -> Tensor:
         """Return the evidence of each pixel for one class an image."""
         from pellucid.evaluation.replacements import blur
+        from pellucid.evaluation.tree_importance import blur_windows, integrate_gradients
 
         found = []
-        deviation = max(self.image_size) / 8
         for part, chosen in zip(images.split(BATCH_SIZE), classes.split(BATCH_SIZE), strict=True):
             (sharp,) = self._normalized(part)
-            (blurred,) = self._normalized(blur(part, deviation_px=deviation))
+            (blurred,) = self._normalized(blur(part, deviation_px=max(self.image_size) / 8))
             near, _ = self._nearest(sharp)
-            worth = self._weights(near, chosen) / near.clamp(min=1e-30)
-            slopes = torch.zeros_like(sharp)
-            for step in range(self.steps):
-                between = blurred + (step + 0.5) / self.steps * (sharp - blurred)
-                between.requires_grad_()
-                moved = self.model.similarities(between).flatten(2).amax(2)
-                slopes += torch.autograd.grad((worth * moved).sum(), between)[0]
-            found.append((slopes / self.steps * (sharp - blurred)).sum(1))
+            weights = self._weights(near, chosen) / near.clamp(min=1e-30)
+
+            def worth(pixels: Tensor, weights: Tensor = weights) -> Tensor:
+                return (weights * self.model.similarities(pixels).flatten(2).amax(2)).sum(1)
+
+            by_gradients = integrate_gradients(worth, sharp, blurred)
+            by_windows = blur_windows(worth, sharp, blurred)
+            sums = [way.abs().sum((1, 2), keepdim=True) for way in (by_gradients, by_windows)]
+            found.append((by_gradients + by_windows * sums[0] / sums[1].clamp(min=1e-30)) / 2)
         return torch.cat(found)

@@ -131,7 +131,6 @@ def _cnn(data, seed: int, models: Path):
 
 
 PELLUCID_ROWS = {
-    "pellucid-resnet18": {"backbone": "resnet18", "stage": 2},  # the peer's backbone: 8x8 cells
     "pellucid-unbounded": {"patch_size_px": 0},
     "pellucid": {},
 }
@@ -167,7 +166,7 @@ def make_pellucid(data, seed: int, models: Path, *, row: str):
 PEER_ROWS = {
     "cabrnet": "CabrnetTree",
     "cabrnet-relevance": "CabrnetRelevance",
-    "cabrnet-integrated": "CabrnetIntegrated",
+    "cabrnet-as-pellucid": "CabrnetAsPellucid",
 }
 """Which class of ``explanations_cabrnet`` says what is important."""
 
@@ -225,7 +224,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--cabrnet-python", type=Path, help="the Python that has CaBRNet")
     parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all that can be measured")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--images", type=int, default=200, help="test images; default: %(default)s")
     parser.add_argument("--again", action="store_true", help="measure also what there is")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of trained networks")
