@@ -29,6 +29,17 @@ def test_evaluate_other_folder_measures_all_its_images(pellucid, finished_run, t
     assert result["data"]["train"] == 0
 
 
+@pytest.mark.parametrize("options", [[], ["--explanations"]])
+def test_evaluate_other_folder_of_one_picture_a_class_works(
+    pellucid, finished_run, tmp_path, options
+):
+    other = make_photos(tmp_path / "new", count=1, seed=1)
+    outcome = pellucid("evaluate", finished_run, other, "--json", *options)
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["data"]["test"] == 3
+    assert not any("validation" in caution for caution in outcome.json["cautions"])
+
+
 def test_evaluate_other_folder_counts_classes_as_the_tree_does(pellucid, finished_run, tmp_path):
     whole = make_photos(tmp_path / "whole", count=4, seed=1)
     parts = [tmp_path / name for name in ("without_cat", "without_owl")]

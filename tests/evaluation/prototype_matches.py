@@ -37,3 +37,10 @@ def matches_at(places: list[list[tuple[float, float]]], present: bool = True) ->
     boxes = torch.cat([centers.long(), centers.long() + 1], dim=2)
     similarity = torch.linspace(1, 0.5, shape[0])[:, None].expand(shape)
     return Matches(similarity, boxes, torch.full(shape, present), centers)
+
+
+def fixed_places(prototypes: int, seed: int = 0) -> list[tuple[float, float]]:
+    """Return a random place for each prototype."""
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.rand(prototypes, 2, generator=generator) * torch.tensor(SIZE)
+    return [(row, column) for row, column in places.tolist()]

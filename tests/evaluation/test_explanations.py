@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,8 +12,10 @@ from pellucid.data import Splits
 from pellucid.evaluation import (
     ExplainedModel,
     ExplanationEvaluation,
+    Matches,
     TreeExplainer,
     evaluate_explanations,
+    explanations,
 )
 from tests.evaluation.toy_models import PartsModel, few_creatures
 from tests.prototree.small_fits import fitted_by_hand, small_data
@@ -103,8 +106,16 @@ def test_evaluate_explanations_model_of_parts_does_not_mind_the_background(truly
 
 
 @pytest.mark.parametrize(
-    "name", ["single_deletion", "target_sensitivity", "pointing_game", "pointing_game_decisive"]
+    "name", ["single_deletion", "preservation_check", "deletion_check", "distractibility"]
 )
+def test_evaluate_explanations_chance_is_what_a_map_gets_that_is_the_same_everywhere(name, truly):
+    model = PartsModel(few_creatures(), explains="the same everywhere")
+    blind = evaluate_explanations(model, few_creatures(), quiet=True)
+    assert blind[name].value == pytest.approx(blind[name].chance)
+    assert blind[name].chance == truly[name].chance
+
+
+@pytest.mark.parametrize("name", ["pointing_game", "pointing_game_decisive"])
 def test_evaluate_explanations_random_explainer_is_about_chance(at_random, name):
     measure = at_random[name]
     slack = 0.1  # few images are looked at
@@ -114,7 +125,17 @@ def test_evaluate_explanations_random_explainer_is_about_chance(at_random, name)
 def test_evaluate_explanations_perfect_explainer_is_above_the_random_one(truly, at_random):
     for name in ("single_deletion", "preservation_check", "deletion_check", "pointing_game"):
         assert truly[name].low > at_random[name].value
+    for name in ("single_deletion", "pointing_game"):
         assert truly[name].low > truly[name].chance
+
+
+def test_evaluate_explanations_checks_together_tell_a_perfect_explainer_from_a_blind_one(truly):
+    # Calling all parts important passes the first two alone; the original adds the three up, too.
+    checks = [truly[f"{kind}_check"] for kind in ("preservation", "deletion")]
+    spared = truly["distractibility"]
+    assert sum(check.value / 2 for check in checks) + spared.value > (
+        sum(check.chance / 2 for check in checks) + spared.chance
+    )
 
 
 def test_evaluate_explanations_what_does_not_depend_on_importance_stays(truly, at_random):
@@ -215,6 +236,63 @@ def test_evaluate_explanations_bad_answer_of_a_model_is_refused(fault, said):
     model.fault = fault
     with pytest.raises(UsageError, match=said):
         evaluate_explanations(model, data, images=4, quiet=True)
+
+
+def test_evaluate_explanations_logits_for_probabilities_are_refused():
+    class Logits(PartsModel):
+        def probabilities(self, images):
+            return super().probabilities(images).log()
+
+    data = few_creatures()
+    with pytest.raises(UsageError, match=r"must be >= 0 with rows that add up to 1.*softmax"):
+        evaluate_explanations(Logits(data), data, images=4, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"similarity": torch.full((4, 1), torch.nan)}, r"similarity of match\(\) .* with NaN"),
+        (
+            {"similarity": torch.full((4, 1), -1.0)},
+            "similarity of match.* must be >= 0, got -1",
+        ),
+        ({"similarity": torch.ones(4, 2)}, r"similarity of match\(\) .* got \(4, 2\) on cpu"),
+        ({"similarity": [[1.0]] * 4}, r"similarity of match\(\) .* got a list"),
+        ({"boxes": torch.tensor([0, 0, 33, 32]).expand(4, 1, 4)}, r"got \[0, 0, 33, 32\]"),
+        ({"boxes": torch.tensor([5, 5, 5, 9]).expand(4, 1, 4)}, r"not empty, got \[5, 5, 5, 9\]"),
+        ({"present": torch.ones(1, 1, dtype=torch.bool)}, r"present of match\(\) .* got \(1, 1\)"),
+        (
+            {"centers_px": torch.full((4, 1, 2), torch.inf)},
+            "middles of match.* with NaN or infinity",
+        ),
+    ],
+)
+def test_evaluate_explanations_bad_match_of_a_model_is_refused(changes, said):
+    class Matching(PartsModel):
+        prototype_count = 1
+
+        def match(self, images):
+            boxes = torch.tensor([0, 0, 32, 32]).expand(len(images), 1, 4)
+            there = torch.ones(len(images), 1, dtype=torch.bool)
+            return dataclasses.replace(Matches(there.float(), boxes, there), **changes)
+
+    data = few_creatures()
+    with pytest.raises(UsageError, match=said):
+        evaluate_explanations(Matching(data), data, images=4, quiet=True)
+
+
+def test_evaluate_explanations_curves_are_of_images_of_all_classes(monkeypatch):
+    seen = []
+
+    def note(model, images, classes, importance, **_):
+        seen.append(classes)
+        return np.ones(len(images)), np.ones(len(images))
+
+    monkeypatch.setattr(explanations, "curve_areas", note)
+    monkeypatch.setattr(explanations, "_CURVE_IMAGES", 8)
+    data = few_creatures()
+    evaluate_explanations(PartsModel(data), data, quiet=True)
+    assert [sorted(set(classes.tolist())) for classes in seen] == [list(range(8))] * 2
 
 
 def test_evaluate_explanations_other_classes_are_refused():

@@ -7,6 +7,7 @@ from pellucid.evaluation.measure import Definition, Measure
 
 WELL = {
     "accuracy": 0.95,
+    "fidelity": 0.99,
     "background_changes_answer": 0.01,
     "importance_on_background": 0.2,
     "prototypes_on_background": 0.1,
@@ -19,9 +20,14 @@ WELL = {
 }
 
 
+CHANCE = {"accuracy": 0.05, "single_deletion": 0.36}
+
+
 def measures(**changes: float | None) -> dict[str, Measure]:
     return {
-        name: Definition(name, name, "higher", "share", "").of(value, value, value, total=20)
+        name: Definition(name, name, "higher", "share", "").of(
+            value, value, value, total=20, chance=None if value is None else CHANCE.get(name)
+        )
         for name, value in {**WELL, **changes}.items()
     }
 
@@ -30,7 +36,7 @@ def test_list_findings_where_all_is_well_only_reassures():
     found = list_findings(measures(), is_tree=True)
     assert len(found) == 2
     assert "This tree does not depend on the background" in found[0]
-    assert "rank correlation of 0.85" in found[1]
+    assert "rank correlation of 0.85 (1 would be perfect; a blind map gets 0.36)" in found[1]
 
 
 def test_list_findings_shortcut_comes_first_with_its_figures():
@@ -68,6 +74,9 @@ def test_list_findings_model_without_prototypes_is_called_a_model():
         ({"single_deletion": 0.2}, "a weak guide to what matters"),
         ({"accuracy": 0.2}, "Only 20 % of the answers are right"),
         ({"projection_drop": 0.1}, "Projection cost 10 % of the answers"),
+        ({"fidelity": 0.9}, "for 10 % of the images the whole tree"),
+        ({"prototypes_on_background": 0.4}, "Many prototypes show background: 8 of 20"),
+        ({"accuracy": 0.05}, "not shown to do better than guessing: 5.0 % of the answers"),
         ({"background_changes_answer": None}, "could not be measured"),
     ],
 )
@@ -75,6 +84,24 @@ def test_list_findings_says_what_is_not_well(changes, said):
     found = list_findings(measures(**changes), is_tree=True)
     assert sum(said in finding for finding in found) == 1
     assert not any(said in finding for finding in list_findings(measures(), is_tree=True))
+
+
+def test_list_findings_importance_no_better_than_a_blind_map_is_not_praised():
+    worse = Definition("", "", "higher", "correlation", "").of(0.6, 0.5, 0.7, total=20, chance=0.55)
+    found = list_findings({**measures(), "single_deletion": worse}, is_tree=True)
+    assert "weak guide" in found[0]
+    assert not any("does matter" in finding for finding in found)
+
+
+def test_list_findings_of_a_model_that_guesses_praise_nothing():
+    found = list_findings(measures(accuracy=0.04), is_tree=True)
+    assert len(found) == 1
+
+
+def test_list_findings_without_interval_shows_none():
+    few = Definition("", "", "lower", "share", "").of(0.5, None, None, total=2)
+    found = list_findings({**measures(), "background_changes_answer": few}, is_tree=True)
+    assert "50 % of its answers, and 2 of 20" in found[0]
 
 
 def test_list_findings_names_some_of_the_classes_that_are_never_answered():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,16 @@ def test_perturb_boxes_equals_plain_loops_for_the_replacement_that_can_be_worked
         for side, mixed in ((found.inside, inside), (found.outside, outside)):
             expected = float(mixed[:, :6, :6].double().mean()) / 255
             assert side[image, which] == pytest.approx(expected, rel=1e-5)
+
+
+def test_perturb_boxes_where_no_prototype_is_present_replaces_nothing():
+    model, images = BrightnessOfARegion(CORNER, CORNER), dark_images_with_a_bright_corner()
+    matches = model.match(images)
+    absent = dataclasses.replace(matches, present=torch.zeros_like(matches.present))
+    model.match = None  # is not asked again
+    found = perturb_boxes(model, images, absent)
+    assert found.before.shape == (0,)
+    assert found.inside.shape == (0, len(REPLACEMENTS))
 
 
 def test_perturb_boxes_counts_what_it_says():

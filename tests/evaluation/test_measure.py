@@ -50,6 +50,12 @@ def test_of_nothing_has_no_value(measure):
     assert "nothing to measure" in measure.note
 
 
+def test_of_mean_of_fewer_than_five_values_has_no_interval():
+    four, five = (SOME.of_mean(np.arange(count, dtype=float)) for count in (4, 5))
+    assert (four.value, four.low, four.high) == (1.5, None, None)
+    assert None not in (five.low, five.high)
+
+
 def test_unknown_says_why_instead_of_what():
     measure = SOME.unknown("because")
     assert (measure.value, measure.note, measure.label) == (None, "because", "some measure")

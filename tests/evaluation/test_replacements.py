@@ -48,6 +48,11 @@ def test_replacement_pixels_unknown_name_is_refused():
         replacement_pixels("black", some_images(), generator=seeded())
 
 
+def test_blur_stays_on_the_device_of_the_images():
+    found = blur(torch.empty(2, 3, 8, 11, dtype=torch.uint8, device="meta"), deviation_px=1.3)
+    assert (found.device.type, found.shape) == ("meta", (2, 3, 8, 11))
+
+
 def test_blur_equals_plain_loops():
     images, deviation = some_images(1), 1.3
     half = round(3 * deviation)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pellucid.cli.fit_run import REPORT_FILE, rebuild_report
 from pellucid.cli.output import make_table
-from pellucid.data import Splits
 from pellucid.evaluation.explained_model import TreeExplainer
 from pellucid.evaluation.explanations import (
     DEFAULT_IMAGES,
@@ -54,11 +52,9 @@ def evaluate_run_explanations(
         if data is None:
             judged_data = run.load_data(quiet=quiet)
         else:
-            judged_data, judged = run.load_other_images(
+            judged_data = run.load_other_images(
                 data, fitted.class_names, image_size=fitted.image_size, quiet=quiet
             )
-            nothing = judged[:0]
-            judged_data = replace(judged_data, splits=Splits(nothing, nothing, judged))
         evaluation = evaluate_explanations(
             TreeExplainer(fitted, unprojected=unprojected),
             judged_data,
@@ -82,22 +78,23 @@ def describe_explanations(evaluation: ExplanationEvaluation, page: Path | None) 
         page: The report that shows them, or None.
     """
     known = [measure for measure in evaluation.measures if measure.value is not None]
+    images = f"{evaluation.images} test image{'' if evaluation.images == 1 else 's'}"
     lines = [
         "",
-        f"How far the explanations can be trusted, measured on {evaluation.images} test images of "
-        f"{evaluation.data} in {evaluation.seconds:.0f} seconds:",
+        f"How far the explanations can be trusted, measured on {images} of {evaluation.data} in "
+        f"{evaluation.seconds:.1f} s:",
         "",
         *(f"- {finding}" for finding in evaluation.findings),
         "",
         *make_table(
             [
-                ("measure", "value", "95 % interval", "chance", "better", "of"),
+                ("measure", "value", "95 % interval", "chance", "better", "cases"),
                 *(_write_row(measure) for measure in known),
             ]
         ),
     ]
     for why, labels in _group_unknown(evaluation.measures).items():
-        lines += ["", f"not measured ({why}): {', '.join(labels)}"]
+        lines += ["", f"not measured ({why}): {'; '.join(labels)}"]
     if page is not None:
         lines += ["", f"report  {page}"]
     return lines

@@ -233,11 +233,11 @@ def evaluate_run(
         fitted = run.load_tree(device=device or "auto")
         if data is None:
             judged_data = run.load_data(quiet=quiet)
-            judged = judged_data.splits.test
         else:
-            judged_data, judged = run.load_other_images(
+            judged_data = run.load_other_images(
                 data, fitted.class_names, image_size=fitted.image_size, quiet=quiet
             )
+        judged = judged_data.splits.test
         evaluation = evaluate_tree(fitted, judged_data.images, judged)
         unprojected = evaluate_tree(
             run.load_tree(device=device or "auto", projected=False), judged_data.images, judged
@@ -252,11 +252,7 @@ def evaluate_run(
         seed=run.settings.seed,
     )
     page = run.path / REPORT_FILE
-    result = summarize(run, fitted, judged_data, figures, page if page.is_file() else None)
-    if data is not None and judged_data.images.digest != run.run.environment.get("data_digest"):
-        # Whatever splits were cut from other images, none of them trained this tree.
-        result["data"] |= {"train": 0, "validation": 0, "test": len(judged)}
-    return result
+    return summarize(run, fitted, judged_data, figures, page if page.is_file() else None)
 
 
 def summarize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -114,30 +115,44 @@ def measure_annotated(
     before = changed.plain[rows, answers].double().numpy()[:, None]
     drops = score_drops(changed.plain, changed.without_part, answers)
     object_drops = score_drops(changed.plain, changed.without_object, answers) / before
-    part_importance = pool_by_region(importance, changed.parts).numpy()
+    # The map that knows nothing is the same everywhere: a part's importance is its area.
+    part_importance, object_importance, total = _pool(importance, changed)
+    blind_part, blind_object, blind_total = _pool(torch.ones_like(importance), changed)
     visible = changed.parts.flatten(2).any(2).numpy()
     has_object = ~np.isnan(object_drops)
     evidence = PartEvidence(
-        importance=np.concatenate(
-            [part_importance, pool_by_region(importance, changed.objects).numpy()], axis=1
-        ),
-        total=importance.double().clamp_min(0).sum((1, 2)).numpy(),
+        importance=np.concatenate([part_importance, object_importance], axis=1),
+        total=total,
         visible=np.concatenate([visible, has_object], axis=1),
         drops=np.concatenate([drops / before, np.nan_to_num(object_drops)], axis=1),
         answers=answers.numpy(),
         answers_by_kept_parts=changed.by_kept_parts.argmax(2).numpy(),
     )
+    blind = replace(
+        evidence,
+        importance=np.concatenate([blind_part, blind_object], axis=1),
+        total=blind_total,
+    )
     return (
-        measure_single_deletion(part_importance, drops, visible, seed=seed),
-        *measure_part_checks(evidence, seed=seed),
+        measure_single_deletion(part_importance, drops, visible, blind=blind_part, seed=seed),
+        *measure_part_checks(evidence, blind, seed=seed),
         _measure_target_sensitivity(images, indices, pixels, changed, explain, seed),
-        *measure_pointing(importance, changed.parts, drops),
+        *measure_pointing(importance, changed.parts, np.where(visible, drops, -np.inf)),
         measure_independence(object_drops, has_object, seed=seed),
         measure_changed_answers(
             answers.numpy(), _answer_before_others(model, images, indices, tick), seed=seed
         ),
         measure_importance_there(importance, changed.creature, seed=seed),
         *_measure_prototypes(model, pixels, matches, changed, seed),
+    )
+
+
+def _pool(importance: Tensor, changed: PartInterventions) -> tuple[NDArray[np.float64], ...]:
+    """Return the importance of parts and of objects, and all positive importance, by image."""
+    return (
+        pool_by_region(importance, changed.parts).numpy(),
+        pool_by_region(importance, changed.objects).numpy(),
+        importance.double().clamp_min(0).sum((1, 2)).numpy(),
     )
 
 

@@ -72,7 +72,8 @@ def measure_consistency(
 ) -> tuple[Measure, Measure]:
     """Return consistency and stability of the prototypes present in at least three images.
 
-    Chance: regions at random places in the same images.
+    Chance: a prototype that is found at one random place, the same in all images; of stability, a
+    place drawn anew for the noisy image.
 
     Source: Huang et al. 2023 (Evaluation and Improvement of Interpretability for Self-Explainable
     Part-Prototype Networks), equations 3 to 6. Deviation: over the images in which a prototype is
@@ -98,7 +99,8 @@ def measure_consistency(
         stable.append(float((held == after).all(1).float().mean()))
         for _ in range(_DRAWS):
             one, other = (
-                held_parts(own, draw_places(len(rows), size, generator=generator)) for _ in range(2)
+                held_parts(own, place.expand(len(rows), 2))
+                for place in draw_places(2, size, generator=generator)
             )
             chances.append(is_consistent(one))
             stable_chances.append(float((one == other).all(1).float().mean()))

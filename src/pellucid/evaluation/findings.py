@@ -15,6 +15,8 @@ _LARGE_BOX = 0.4
 _OUTSIDE_LIMIT = 0.05
 _INSIDE_LIMIT = 0.3
 _DROP_LIMIT = 0.02
+_LOW_FIDELITY = 0.95
+_MANY_PROTOTYPES = 0.3
 _CLASSES_NAMED = 8
 
 
@@ -30,27 +32,10 @@ def list_findings(
     """
     what = "tree" if is_tree else "model"
     grave, calm = _judge_background(measures, what)
-    accuracy = measures["accuracy"]
-    if accuracy.value is not None and accuracy.value < _LOW_ACCURACY:
-        grave.append(
-            f"Only {_percent(accuracy.value)} of the answers are right, so what is explained here "
-            "is mostly why they are wrong."
-        )
-    grave += _judge_boxes(measures)
-    grave += _judge_prototypes(measures)
-    correlation = measures["single_deletion"]
-    if correlation.value is not None and correlation.value < _LOW_CORRELATION:
-        grave.append(
-            "What is called important is a weak guide to what matters: the importance of a "
-            "creature's parts and the effect of really removing them agree only with a rank "
-            f"correlation of {correlation.value:.2f} (1 would be perfect, 0 is chance)."
-        )
-    elif correlation.value is not None:
-        calm.append(
-            "What is called important does matter: importance of the parts and the effect of "
-            f"really removing them agree with a rank correlation of {correlation.value:.2f} "
-            f"(95 % interval {correlation.low:.2f} to {correlation.high:.2f}; 0 is chance)."
-        )
+    weak, strong = _judge_importance(measures["single_deletion"])
+    grave += _judge_answers(measures, what) + _judge_boxes(measures) + _judge_prototypes(measures)
+    grave += weak
+    calm += strong
     drop = measures["projection_drop"]
     if drop.value is not None and drop.value > _DROP_LIMIT:
         grave.append(
@@ -61,18 +46,66 @@ def list_findings(
         names = ", ".join(unanswered[:_CLASSES_NAMED])
         names += ", ..." if len(unanswered) > _CLASSES_NAMED else ""
         grave.append(f"This {what} answered no test image with {names}.")
+    if _is_guessing(measures["accuracy"]):
+        calm = []  # of a model that has learned nothing, nothing good follows
+    if measures["background_changes_answer"].value is None:
+        grave.append(
+            f"Whether this {what} looks at the background could not be measured: that needs "
+            "pictures whose background can be changed. Look at the boxes, and try a few images of "
+            "your own with another background."
+        )
     return (*grave, *calm)
+
+
+def _is_guessing(accuracy: Measure) -> bool:
+    return None not in (accuracy.low, accuracy.chance) and accuracy.low <= accuracy.chance
+
+
+def _judge_answers(measures: Mapping[str, Measure], what: str) -> list[str]:
+    found = []
+    accuracy, fidelity = measures["accuracy"], measures["fidelity"]
+    if _is_guessing(accuracy):
+        found.append(
+            f"This {what} is not shown to do better than guessing: {_percent(accuracy.value)} of "
+            f"the answers are right, {_percent(accuracy.chance)} would be by always answering the "
+            "commonest class."
+        )
+    elif accuracy.value is not None and accuracy.value < _LOW_ACCURACY:
+        found.append(
+            f"Only {_percent(accuracy.value)} of the answers are right, so what is explained here "
+            "is mostly why they are wrong."
+        )
+    if fidelity.value is not None and fidelity.value < _LOW_FIDELITY:
+        found.append(
+            f"The path that is shown is not always the reason: for {_percent(1 - fidelity.value)} "
+            "of the images the whole tree, which weighs all paths, answers with another class."
+        )
+    return found
+
+
+def _judge_importance(correlation: Measure) -> tuple[list[str], list[str]]:
+    if correlation.value is None:
+        return [], []
+    blind = "" if correlation.chance is None else f"; a blind map gets {correlation.chance:.2f}"
+    agreement = (
+        "importance of the parts and the effect of really removing them agree with a rank "
+        f"correlation of {correlation.value:.2f} (1 would be perfect{blind})."
+    )
+    beats_chance = None in (correlation.low, correlation.chance) or (
+        correlation.low > correlation.chance
+    )
+    if correlation.value < _LOW_CORRELATION or not beats_chance:
+        return [f"What is called important is a weak guide to what matters: {agreement}"], []
+    return [], [f"What is called important does matter: {agreement}"]
 
 
 def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[str], list[str]]:
     changed, there = measures["background_changes_answer"], measures["prototypes_on_background"]
     if changed.value is None:
-        return [], [
-            f"Whether this {what} looks at the background could not be measured: that needs "
-            "pictures whose background can be changed. Look at the boxes, and try a few images of "
-            "your own with another background."
-        ]
-    interval = f"(95 % interval {_percent(changed.low)} to {_percent(changed.high)})"
+        return [], []
+    interval = ""
+    if changed.low is not None:
+        interval = f" (95 % interval {_percent(changed.low)} to {_percent(changed.high)})"
     lying = ""
     said = measures["importance_on_background"]
     if there.value is not None:
@@ -81,18 +114,24 @@ def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[
         more = f", and {lying}" if lying else ""
         return [
             f"This {what} looks at the background: another background changes "
-            f"{_percent(changed.value)} of its answers {interval}{more}. Of what it calls "
+            f"{_percent(changed.value)} of its answers{interval}{more}. Of what it calls "
             f"important {_percent(said.value)} is there."
         ], []
     if changed.value >= _FEW_ANSWERS:
         more = f"; {lying}" if lying else ""
         return [
             f"The background has a say in this {what}: another one changes "
-            f"{_percent(changed.value)} of its answers {interval}{more}."
+            f"{_percent(changed.value)} of its answers{interval}{more}."
         ], []
-    return [], [
+    grave = []
+    if there.value is not None and there.value >= _MANY_PROTOTYPES:
+        grave.append(
+            f"Many prototypes show background: {lying}, though another background changes only "
+            f"{_percent(changed.value)} of the answers. Questions about them tell a reader little."
+        )
+    return grave, [
         f"This {what} does not depend on the background: another one changes "
-        f"{_percent(changed.value)} of its answers {interval}."
+        f"{_percent(changed.value)} of its answers{interval}."
     ]
 
 
@@ -133,5 +172,5 @@ def _judge_prototypes(measures: Mapping[str, Measure]) -> list[str]:
 def _percent(share: float | None) -> str:
     if share is None:
         return "an unknown share"
-    percent = 100 * share
+    percent = round(100 * share, 6)
     return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"

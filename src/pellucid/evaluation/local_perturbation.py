@@ -88,7 +88,7 @@ def perturb_boxes(
     boxes = matches.boxes[image, prototype]
     elsewhere = move_boxes(boxes, size, generator=generator)
     columns = np.zeros((4, len(pairs), len(REPLACEMENTS)))
-    for number, name in enumerate(REPLACEMENTS):
+    for number, name in enumerate(REPLACEMENTS if len(pairs) else ()):
         other = replacement_pixels(name, images, generator=generator)
         for rows in torch.arange(len(pairs)).split(_BATCH_PAIRS):
             for place, some_boxes in enumerate((boxes, elsewhere)):

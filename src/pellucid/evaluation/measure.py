@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 _RESAMPLES = 2000
 _LEVEL = 95.0
+_FEWEST_VALUES = 5
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,15 @@ class Definition:
         chance: float | None = None,
         seed: int = 0,
     ) -> Measure:
-        """Return the (weighted) mean over images, with a bootstrap interval over them."""
+        """Return the (weighted) mean over images, with a bootstrap interval over them.
+
+        Fewer than five values get no interval: what resampling so few gives is too narrow.
+        """
         if not len(values):
             return self.unknown("there was nothing to measure it on")
-        low, high = interval_of_mean(values, weights=weights, seed=seed)
+        low, high = None, None
+        if len(values) >= _FEWEST_VALUES:
+            low, high = interval_of_mean(values, weights=weights, seed=seed)
         value = float(np.average(values, weights=weights))
         return self.of(value, low, high, total=len(values), chance=chance)
 

@@ -39,7 +39,7 @@ THRESHOLDS = np.linspace(0.01, 0.5, 80)
 RELEVANT_DROP = 0.05
 """Share of the answer's probability that a part must cost to be relevant; the original's."""
 
-_SHUFFLES = 20
+_FEWEST_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,16 @@ class PartEvidence:
 
 
 def check_parts(
-    evidence: PartEvidence, importance: NDArray[np.float64]
+    evidence: PartEvidence,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return preservation, deletion and distractibility of each image at each threshold.
-
-    Args:
-        evidence: What is so; its own importance is not looked at.
-        importance: What is said instead, (n, parts + objects).
 
     Returns:
         Three of shape (n, thresholds) in [0, 1]; distractibility is NaN where everything matters.
     """
-    rows = np.arange(len(importance))[:, None]
+    rows = np.arange(len(evidence.answers))[:, None]
     limits = THRESHOLDS[None, :, None] * evidence.total[:, None, None]
-    is_important = (importance[:, None, :] > limits) & evidence.visible[:, None, :]
+    is_important = (evidence.importance[:, None, :] > limits) & evidence.visible[:, None, :]
     bits = 1 << np.arange(evidence.parts)
     kept = (is_important[:, :, : evidence.parts] * bits).sum(axis=2)
     answers = evidence.answers[:, None]
@@ -98,21 +94,19 @@ def check_parts(
 
 
 def score_parts(
-    evidence: PartEvidence, importance: NDArray[np.float64]
+    evidence: PartEvidence,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the three scores of each image, each at the threshold that suits the others best.
 
-    The images are halved (even and odd ones); for each half the threshold is the one with the
-    highest ``preservation / 2 + deletion / 2 + distractibility`` on the other half.
+    The images, at least two, are halved (even and odd ones); for each half the threshold is the
+    one with the highest ``preservation / 2 + deletion / 2 + distractibility`` on the other half.
     """
-    scores = check_parts(evidence, importance)
-    found = tuple(np.full(len(importance), np.nan) for _ in range(3))
-    halves = [np.arange(start, len(importance), 2) for start in (0, 1)]
+    scores = check_parts(evidence)
+    count = len(evidence.answers)
+    found = tuple(np.full(count, np.nan) for _ in range(3))
+    halves = [np.arange(start, count, 2) for start in (0, 1)]
     for half, other in (halves, halves[::-1]):
-        if not len(half):
-            continue
-        judged = other if len(other) else half
-        preserved, changed, spared = (score[judged] for score in scores)
+        preserved, changed, spared = (score[other] for score in scores)
         known = ~np.isnan(spared[:, 0])
         total = preserved.mean(axis=0) / 2 + changed.mean(axis=0) / 2
         if known.any():
@@ -123,38 +117,32 @@ def score_parts(
     return found[0], found[1], found[2]
 
 
-def measure_part_checks(evidence: PartEvidence, *, seed: int = 0) -> tuple[Measure, ...]:
+def measure_part_checks(
+    evidence: PartEvidence, blind: PartEvidence, *, seed: int = 0
+) -> tuple[Measure, ...]:
     """Return preservation check, deletion check and distractibility.
-
-    Chance: the same importances handed out at random to the parts and objects of the image.
 
     Source: Hesse et al. 2023, sections on completeness. Deviation: the threshold is not chosen on
     the images that are scored, and is relative to the positive importance; irrelevance is judged by
     probabilities; hidden parts are never important; the explained class is the model's answer.
+
+    Args:
+        evidence: Of the explanation.
+        blind: The same of one that knows nothing; what it scores is the chance level.
+        seed: Of the bootstrap.
     """
-    preserved, changed, spared = score_parts(evidence, evidence.importance)
-    generator = np.random.default_rng(seed)
-    shuffled = [
-        score_parts(evidence, shuffle_visible(evidence.importance, evidence.visible, generator))
-        for _ in range(_SHUFFLES)
-    ]
-    by_chance = [float(np.nanmean([run[number] for run in shuffled])) for number in range(2)]
+    if len(evidence.answers) < _FEWEST_IMAGES:
+        why = "needs two images: the threshold for one is chosen on the other"
+        return tuple(each.unknown(why) for each in (PRESERVATION, DELETION, DISTRACTIBILITY))
+    preserved, changed, spared = score_parts(evidence)
+    kept_by_chance, changed_by_chance, spared_by_chance = score_parts(blind)
     known = ~np.isnan(spared)
-    distracted = [run[2][known] for run in shuffled]
     return (
-        PRESERVATION.of_share(preserved > 0, chance=by_chance[0]),
-        DELETION.of_share(changed > 0, chance=by_chance[1]),
+        PRESERVATION.of_share(preserved > 0, chance=float(kept_by_chance.mean())),
+        DELETION.of_share(changed > 0, chance=float(changed_by_chance.mean())),
         DISTRACTIBILITY.of_mean(
-            spared[known], chance=float(np.mean(distracted)) if known.any() else None, seed=seed
+            spared[known],
+            chance=float(spared_by_chance[known].mean()) if known.any() else None,
+            seed=seed,
         ),
     )
-
-
-def shuffle_visible(
-    importance: NDArray[np.float64], visible: NDArray[np.bool_], generator: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the importances of each row in a random order among its visible columns."""
-    shuffled = importance.copy()
-    for row, there in enumerate(visible):
-        shuffled[row, there] = generator.permutation(importance[row, there])
-    return shuffled

@@ -41,7 +41,8 @@ def measure_pointing(
     Args:
         importance: Of each pixel for the answer.
         parts: Pixels that a part has a share in.
-        drops: Loss of the answer's probability when a part is removed, (n, parts).
+        drops: Loss of the answer's probability when a part is removed, -inf of one that is hidden,
+            (n, parts).
     """
     place = importance.flatten(1).argmax(1)
     rows = torch.arange(len(place))

@@ -56,7 +56,8 @@ def measure_purity(
 ) -> tuple[Measure, Measure]:
     """Return the purity of the ten nearest patches, and of those where a prototype is present.
 
-    Chance: the same images, each patch at a random place.
+    Chance: a prototype that is found at one random place, the same in all images, so that what
+    images have in common by their layout does not count as knowledge.
 
     Source: Nauta et al. 2023 (PIP-Net), purity. Deviation: a patch shows the part with the most
     pixels in its window, not every part whose middle is there; test images; prototypes that are
@@ -89,6 +90,6 @@ def _measure(
         own = masks[rows]
         found.append(purity_of(shown_parts(own, matches.middles[rows, number])))
         for _ in range(_DRAWS):
-            places = draw_places(len(rows), size, generator=generator)
+            places = draw_places(1, size, generator=generator).expand(len(rows), 2)
             chance.append(purity_of(shown_parts(own, places)))
     return definition.of_mean(np.array(found), chance=float(np.mean(chance)), seed=seed)

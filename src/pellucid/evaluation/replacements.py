@@ -45,7 +45,7 @@ def blur(
 ) -> UInt8[Tensor, "images 3 height width"]:
     """Return the images under a Gaussian bell, their edges repeated outward."""
     channels, half = images.shape[1], max(1, round(3 * deviation_px))
-    place = torch.arange(-half, half + 1, dtype=torch.float32)
+    place = torch.arange(-half, half + 1, dtype=torch.float32, device=images.device)
     bell = torch.exp(-0.5 * (place / deviation_px) ** 2)
     bell /= bell.sum()
     wide = pad(images.float(), (half, half, half, half), mode="replicate")

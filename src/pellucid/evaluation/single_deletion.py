@@ -48,6 +48,7 @@ def measure_single_deletion(
     drops: NDArray[np.float64],
     visible: NDArray[np.bool_],
     *,
+    blind: NDArray[np.float64],
     seed: int = 0,
 ) -> Measure:
     """Return the mean over images of Spearman's correlation of importance and effect of the parts.
@@ -55,6 +56,14 @@ def measure_single_deletion(
     Source: Hesse et al. 2023, single deletion. Deviation: the raw correlation, not moved to
     [0, 1]; hidden parts are left out; an explanation that gives all parts the same counts 0 instead
     of being left out.
+
+    Args:
+        importance: Of each part, (n, parts).
+        drops: Loss of the answer's probability when the part is removed, (n, parts).
+        visible: Which parts are there to be removed, (n, parts).
+        blind: Importance by an explanation that knows nothing, (n, parts): its correlation is the
+            chance level.
+        seed: Of the bootstrap over images.
     """
     found = rank_correlations(importance, drops, visible)
     known = found[~np.isnan(found)]
@@ -62,4 +71,5 @@ def measure_single_deletion(
         return SINGLE_DELETION.unknown(
             "no image has three visible parts that the answer depends on differently"
         )
-    return SINGLE_DELETION.of_mean(known, chance=0.0, seed=seed)
+    by_chance = float(np.nanmean(rank_correlations(blind, drops, visible)))
+    return SINGLE_DELETION.of_mean(known, chance=by_chance, seed=seed)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from pellucid._checks import DataError, UsageError, check_integer, did_you_mean
 from pellucid.data import Augmentation, ImageSet, LabelledData, Splits, load_data
@@ -282,7 +281,7 @@ class TreeRun:
         *,
         image_size: tuple[int, int],
         quiet: bool = False,
-    ) -> tuple[LabelledData, Tensor]:
+    ) -> LabelledData:
         """Load other images of the same classes, numbered as this run's.
 
         Args:
@@ -292,21 +291,23 @@ class TreeRun:
             quiet: No progress bar.
 
         Returns:
-            The data, and the indices of the images that may judge the tree: the test split where
-            the data has one or is what the tree was trained on, else all images.
+            This run's own data if it is the same. Of other data, the images that may judge the tree
+            are the test split, and the other splits are empty, as none of it trained the tree:
+            the test split of a folder that has splits and of built-in data, else all images.
 
         Raises:
             DataError: a class of ``data`` is none of the tree's.
         """
         other = load_data(data, image_size=image_size, quiet=quiet)
         if other.images.digest == self.run.environment.get("data_digest"):
-            own = self.load_data(quiet=True)
-            return own, own.splits.test
+            return self.load_data(quiet=True)
         images = renumber_classes(other.images, class_names)
         judged = other.splits.test
         if data not in BUILT_IN_NAMES and Path(data).is_dir() and not list_folder(data).has_splits:
             judged = torch.arange(len(images))
-        return LabelledData(other.name, images, other.splits, other.rejected), judged
+        nothing = judged[:0]
+        splits = Splits(train=nothing, validation=nothing, test=judged)
+        return LabelledData(other.name, images, splits, other.rejected)
 
 
 def check_free(out: str | Path | None) -> None:

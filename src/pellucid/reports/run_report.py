@@ -228,7 +228,7 @@ def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -
     else:
         labels = data.images.labels[data.splits.test]
         commonest = Proportion.of(labels == labels.mode().values)
-        if len(labels) == evaluation.greedy.total and evaluation.greedy.low <= commonest.value:
+        if evaluation.greedy.low <= commonest.value:
             found.append(
                 f"The tree is not shown to do better than always answering the most frequent class "
                 f"({percent(commonest.value)} of the test images). Do not trust its explanations; "
@@ -238,7 +238,8 @@ def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -
             found.append(
                 f"Only {_count(evaluation.greedy.total, 'test image')}: the intervals are wide."
             )
-    if len(data.splits.validation) == 0:
+    is_selected = any("validation_accuracy" in row for row in figures.metrics)
+    if not is_selected and len(data.splits.validation) == 0:
         found.append("There are no validation images: the last epoch was kept, not the best one.")
     coverage = fitted.receptive_field.coverage_warning(fitted.recipe.backbone)
     if coverage:
