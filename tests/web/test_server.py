@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -130,31 +131,79 @@ def test_serve_listens_to_this_computer_alone(port):
         assert listener.getsockname()[0] == "127.0.0.1"
 
 
-def test_serve_sender_who_never_ends_a_request_is_cut_off(stand_in, monkeypatch):
-    monkeypatch.setattr(server.TimedProtocol, "header_seconds", 0.05)
+@contextlib.contextmanager
+def served_in_a_thread(model, monkeypatch) -> Iterator[int]:
+    """Serve a model in this process, in a thread that is told of no signals; give its port."""
     listener = claim_port(0)
-    port = listener.getsockname()[1]
     begun = threading.Event()
-    stop = []
-    monkeypatch.setattr(
-        server._Server, "capture_signals", lambda self: contextlib.nullcontext(stop.append(self))
-    )
+    servers = []
+    startup = server._Server.startup
+
+    async def note(self, sockets=None):
+        servers.append(self)
+        await startup(self, sockets)
+
+    monkeypatch.setattr(server._Server, "startup", note)
     thread = threading.Thread(
         target=server.serve,
-        args=(stand_in(), listener),
-        kwargs={"max_file_bytes": 1000, "started": begun.set},
+        args=(model, listener),
+        kwargs={"max_file_bytes": 100_000, "started": begun.set},
     )
+    port = listener.getsockname()[1]
     thread.start()
     try:
         assert begun.wait(20)
+        yield port
+    finally:
+        servers[0].should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_serve_sender_who_never_ends_a_request_is_cut_off(stand_in, monkeypatch):
+    monkeypatch.setattr(server.TimedProtocol, "header_seconds", 0.05)
+    with served_in_a_thread(stand_in(), monkeypatch) as port:
         with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
             slow.sendall(b"GET / HTTP/1.1\r\nHost: 127")
             assert slow.recv(100) == b""
         assert ask(port, "GET", "/healthz")[0] == 200
-    finally:
-        stop[0].should_exit = True
-        thread.join(20)
-    assert not thread.is_alive()
+
+
+def test_serve_caller_who_hangs_up_while_waiting_costs_no_work(stand_in, photo, monkeypatch):
+    begun, released = threading.Event(), threading.Event()
+    answered = []
+
+    def wait(content, name):
+        answered.append(name)
+        begun.set()
+        assert released.wait(20)
+        return {}
+
+    def requests_are(count: int) -> bool:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if json.loads(ask(port, "GET", "/healthz")[1])["requests"] == count:
+                return True
+            time.sleep(0.01)
+        return False
+
+    with served_in_a_thread(stand_in(wait), monkeypatch) as port:
+        kind, body = make_body(photo)
+        post = ("POST", "/explain", body, {"content-type": kind})
+        first = threading.Thread(target=ask, args=(port, *post))
+        first.start()
+        try:
+            assert begun.wait(20)
+            gone = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            gone.request(*post)
+            assert requests_are(2)
+            gone.close()
+            assert requests_are(1)
+        finally:
+            released.set()
+            first.join(20)
+        assert requests_are(0)
+    assert len(answered) == 1
 
 
 def test_claim_port_that_is_taken_says_what_to_do():

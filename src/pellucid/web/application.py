@@ -152,16 +152,28 @@ class LocalPage:
         )
         held = len(upload.content)
         self._memory.take(held)
+        work = self._worker.submit(self._model.answer, upload.content, upload.name)
+        answer = asyncio.wrap_future(work)
+        left = asyncio.ensure_future(_wait_until_gone(request))
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._worker, self._model.answer, upload.content, upload.name
-            )
+            await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise ClientDisconnect
+            return answer.result()
         except PictureError as error:
             detail = " ".join(filter(None, [f"{error.detail}.", _REMEDIES.get(error.kind)]))
             status = _STATUS_OF_PICTURE.get(error.kind, _DAMAGED)
             raise RequestRefused(status, f"{upload.name}: {detail}") from None
         finally:
+            work.cancel()  # what has not begun need not be done for somebody who has gone
+            left.cancel()
             self._memory.give_back(held)
+
+
+async def _wait_until_gone(request: Request) -> None:
+    """Return when whoever asked has hung up; to be called when the whole body has come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _lower_names(headers: Mapping[str, str]) -> dict[str, str]:

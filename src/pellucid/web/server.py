@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import h11
@@ -167,7 +168,13 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on Ctrl-C and SIGTERM; unlike uvicorn's own, do not raise them again afterwards."""
+        """Stop on Ctrl-C and SIGTERM; unlike uvicorn's own, do not raise them again afterwards.
+
+        Only the main thread is told of signals; a server in another one goes on until it ends.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
         try:
             yield
