@@ -66,13 +66,16 @@ def run_in_workers(
             watch()
         return
     results: queue.Queue[tuple[str, Any]] = queue.Queue()
-    with tempfile.TemporaryDirectory(prefix="pellucid-") as folder, _stopped_at_the_end(backend):
+    with tempfile.TemporaryDirectory(prefix="pellucid-") as folder:
         # A file tells the workers to stop: a signal to them would be theirs alone to survive.
         stop = Path(folder) / "stop" if backend == "loky" else None
         consumer = threading.Thread(
             target=_consume, args=(call, arguments, processes, backend, stop, results), daemon=True
         )
-        with interruptible(remedy) as stop_if_asked:
+        with (
+            _stopped_at_the_end(backend, consumer),
+            interruptible(remedy) as stop_if_asked,
+        ):
             yield from _take(consumer, results, stop, remedy, stop_if_asked, watch)
 
 
@@ -250,7 +253,7 @@ def _run_by_ray(arguments: Sequence[tuple[Any, ...]], processes: int, _: str) ->
 
 
 @contextlib.contextmanager
-def _stopped_at_the_end(backend: str) -> Iterator[None]:
+def _stopped_at_the_end(backend: str, consumer: threading.Thread) -> Iterator[None]:
     """End the workers where something went wrong, and wait until they have ended."""
     try:
         yield
@@ -261,4 +264,7 @@ def _stopped_at_the_end(backend: str) -> Iterator[None]:
             # Without `reuse` it would wait for the workers that joblib made, and make others.
             executor = get_reusable_executor(reuse=True)  # type: ignore[arg-type]
             executor.shutdown(wait=True, kill_workers=True)
+            # It tidies up after them; if the process ended meanwhile, joblib would do so twice.
+            if consumer.is_alive():
+                consumer.join(_STOP_SECONDS)
         raise
