@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from pellucid.backbones import Box
 from pellucid.prototree import Topology
+from pellucid.prototree.explanation import Turn, list_cautions
 from pellucid.prototree.routing import distributed, greedy_leaf, path_log_probabilities
 from pellucid.reports.embedded_script import join_scripts
 from pellucid.reports.interactive import describe_image, describe_tree
@@ -21,6 +23,7 @@ from tests.reports.synthetic_report import make_report, random_tree
 
 HOSTILE = """<img src=x onerror="window.hacked=1">'"</script><script>window.hacked=1</script>"""
 ROUTING = join_scripts("pellucid.reports.interactive", ["routing"])
+WORDING = join_scripts("pellucid.reports.interactive", ["wording"])
 
 
 def node(page, number: int):
@@ -171,6 +174,31 @@ def test_numbers_of_the_script_are_those_of_python(chromium, seed):
         has_class = torch.from_numpy(majority == second)
         expected = int(paths[row].masked_fill(~has_class, -torch.inf).argmax())
         assert answer["runnerUpLeaf"] == (expected if has_class.any() else None)
+
+
+def test_cautions_of_the_script_are_those_of_python(chromium):
+    turn = Turn(0, 0.0, 0.0, False, 0.0, 0, 0, Box(0, 0, 1, 1))
+    walk = tuple(
+        dataclasses.replace(turn, similarity=value, went_right=value >= 0.5)
+        for value in (0.1, 0.4501, 0.4499, 0.48)
+    )
+    paths = [
+        (),
+        walk[:1],
+        walk,
+        (*walk, dataclasses.replace(turn, similarity=0.51, went_right=True)),
+    ]
+    page = chromium.new_page()
+    found = page.evaluate(
+        "paths => {" + WORDING + "return paths.map((path) => listCautions({ path })); }",
+        [
+            [{"similarity": step.similarity, "present": step.went_right} for step in path]
+            for path in paths
+        ],
+    )
+    page.close()
+    assert found == [list_cautions(path) for path in paths]
+    assert [len(cautions) for cautions in found] == [0, 1, 3, 3]
 
 
 def test_runner_up_names_where_its_path_splits_off(open_page, report_file):

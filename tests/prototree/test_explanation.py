@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
 import pytest
 import torch
 
-from pellucid.prototree import Topology, explain, greedy_leaf
+from pellucid.prototree import Explanation, Topology, explain, greedy_leaf
 from pellucid.prototree.nearest_patch import nearest_patch
 from tests.prototree.small_fits import colored_patches, fitted_by_hand
 from tests.reference import recursive_tree
@@ -189,6 +190,34 @@ def test_explain_turns_are_one_for_every_branch_and_the_path_is_of_them():
             assert turn.went_right == (turn.distance <= math.log(2))
             assert (turn.row, turn.column) == tuple(answers.positions[index, turn.branch].tolist())
         assert all(turn == turns[turn.branch] for turn in explanation.path)
+
+
+def with_similarities(*similarities: float) -> Explanation:
+    """Return an explanation whose path has these similarities."""
+    one = explain(*case()[:2])[0]
+    turns = [
+        dataclasses.replace(one.path[0], similarity=value, went_right=value >= 0.5)
+        for value in similarities
+    ]
+    return dataclasses.replace(one, path=tuple(turns))
+
+
+@pytest.mark.parametrize(
+    ("similarities", "said"),
+    [
+        ([0.9, 0.1, 0.55], []),
+        ([0.1, 0.2], ["No prototype on this path is present"]),
+        ([0.9, 0.49], ["Step 2 is nearly a tie (similarity 0.490"]),
+        ([0.46, 0.54], ["Step 1 is nearly", "Step 2 is nearly"]),
+        ([0.46, 0.1], ["No prototype on this path is present", "Step 1 is nearly"]),
+        ([], []),
+    ],
+)
+def test_cautions_name_what_makes_a_path_a_weak_reason(similarities, said):
+    found = with_similarities(*similarities).cautions
+    assert len(found) == len(said)
+    for caution, start in zip(found, said, strict=True):
+        assert caution.startswith(start)
 
 
 def test_explain_to_dict_is_json_able():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from markupsafe import escape
 from PIL import Image
 
 import pellucid
@@ -104,6 +105,27 @@ def test_describe_runner_up_without_a_leaf_says_so(explained):
     without = replace(explained, explanation=one)
     assert list(without.describe(runner_up=True))[-1].endswith("; no leaf answers with it.")
     assert without.runner_up_path == ()
+
+
+def test_cautions_are_told_wherever_the_path_is(explained):
+    turns = tuple(replace(turn, similarity=0.5) for turn in explained.explanation.path)
+    one = replace(explained.explanation, path=turns)
+    doubtful = replace(
+        explained, explanation=one, contents=replace(explained.contents, cautions=one.cautions)
+    )
+    assert len(one.cautions) == len(turns)
+    assert doubtful.to_dict()["cautions"] == list(one.cautions)
+    for text in (str(doubtful), doubtful.to_html(), doubtful._repr_html_()):
+        assert all(caution in text for caution in one.cautions)
+
+
+def test_to_html_says_what_would_lead_to_the_runner_up(explained):
+    page, said = explained.to_html(), list(explained.describe(runner_up=True))
+    assert f'lead to <span class="name">{explained.runner_up}</span>' in page
+    assert str(escape(said[-1].strip())) in page
+    steps = [line.split(". ", 1)[1] for line in said if line.startswith("    ")]
+    assert len(steps) == len(explained.runner_up_path)
+    assert all(f"<li>{escape(step)}</li>" in page for step in steps)
 
 
 def test_str_and_repr_say_the_answer(explained):

@@ -17,6 +17,10 @@ from pellucid.prototree.fitted import FittedTree
 from pellucid.prototree.routing import TURNING_DISTANCE, path_margin
 
 
+_NEARLY_A_TIE = 0.05
+"""So near to 1/2 a similarity decides little."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """One branch, and which way a path goes there.
@@ -90,9 +94,31 @@ class Explanation:
         """
         return tuple(turn for turn in self.runner_up_path if turn != self.turns[turn.branch])
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Sentences on what makes this path a weak reason; none for most."""
+        return tuple(list_cautions(self.path))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and dictionaries."""
         return asdict(self)
+
+
+def list_cautions(path: Sequence[Turn]) -> list[str]:
+    """Return what makes a path a weak reason for its answer, in sentences."""
+    found = []
+    if path and not any(turn.went_right for turn in path):
+        found.append(
+            "No prototype on this path is present: the answer is what is left where all of them "
+            "are absent, and no patch of the image speaks for it."
+        )
+    for number, turn in enumerate(path, start=1):
+        if abs(turn.similarity - 0.5) < _NEARLY_A_TIE:
+            found.append(
+                f"Step {number} is nearly a tie (similarity {turn.similarity:.3f}, decided at "
+                "0.5): a slightly different image may be answered otherwise."
+            )
+    return found
 
 
 @torch.no_grad()

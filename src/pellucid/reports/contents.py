@@ -143,6 +143,7 @@ class ExplainedImage:
     image shows there, whether or not its path comes by. ``runner_up`` is the most probable class
     besides ``predicted_class`` by all leaves mixed, and ``runner_up_leaf`` the most probable of the
     leaves that answer with it, if there are any. ``soft_class`` is what all leaves mixed answer.
+    ``cautions`` are sentences on what makes the path a weak reason.
     """
 
     name: str
@@ -159,6 +160,7 @@ class ExplainedImage:
     turns: tuple[DecisionStep, ...] = ()
     runner_up_leaf: int | None = None
     soft_class: str = ""
+    cautions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         boxes = tuple(
@@ -167,6 +169,19 @@ class ExplainedImage:
             for i, step in enumerate(steps)
         )
         _check_picture("picture", self.picture, boxes)
+
+
+@dataclass(frozen=True)
+class OtherWay:
+    """What would have to be different for another class to be answered, in words.
+
+    ``steps`` has one sentence for each branch on the way to a leaf that answers ``class_name``.
+    """
+
+    class_name: str
+    opening: str
+    steps: tuple[str, ...]
+    closing: str
 
 
 @dataclass(frozen=True)

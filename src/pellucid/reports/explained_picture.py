@@ -22,7 +22,7 @@ from pellucid.data.pictures import (
 from pellucid.prototree import Explanation, FittedTree
 from pellucid.prototree import explain as explain_images
 from pellucid.prototree.tree_run import TreeRun
-from pellucid.reports.contents import DecisionStep, ExplainedImage, PrototypePicture
+from pellucid.reports.contents import DecisionStep, ExplainedImage, OtherWay, PrototypePicture
 from pellucid.reports.page import render_explanation, write_page
 from pellucid.reports.picture_fragment import PictureRow, render_fragment
 from pellucid.reports.prototype_files import read_prototypes
@@ -104,6 +104,7 @@ class ExplainedPicture:
             "path_probability": one.path_probability,
             "path_margin": one.margin,
             "path": [self._step_to_dict(step) for step in self.path],
+            "cautions": list(one.cautions),
             "probabilities": dict(zip(names, one.probabilities, strict=True)),
             "soft_prediction": names[one.soft_prediction],
             "runner_up": self.runner_up,
@@ -141,9 +142,13 @@ class ExplainedPicture:
                 f"{box.right} px"
             )
         yield f"  No change of its latent patches smaller than {one.margin:.3f} alters this path."
+        yield from (f"  Caution: {caution}" for caution in one.cautions)
         yield f"  {self._runner_up_in_words()}"
-        if runner_up:
-            yield from self._way_to_runner_up()
+        if runner_up and (way := self._way_to_runner_up()) is not None:
+            yield f"  {way.opening}"
+            for number, step in enumerate(way.steps, start=1):
+                yield f"    {number}. {step}"
+            yield f"  {way.closing}"
 
     def to_html(self) -> str:
         """Return the explanation as a page of its own that needs nothing else."""
@@ -153,6 +158,7 @@ class ExplainedPicture:
             class_names=self.class_names,
             subtitle=f"Answered by {self.answered_by}" if self.answered_by else "",
             warnings=self.warnings,
+            runner_up=self._way_to_runner_up(),
         )
 
     def save_html(self, path: str | Path) -> Path:
@@ -184,7 +190,7 @@ class ExplainedPicture:
             ),
             picture=self.contents.picture,
             rows=rows,
-            closing=[self._runner_up_in_words(), *self.warnings],
+            closing=[*one.cautions, self._runner_up_in_words(), *self.warnings],
         )
 
     def __str__(self) -> str:
@@ -240,31 +246,32 @@ class ExplainedPicture:
             f"{found}; its path splits off at step {one.runner_up_split + 1}, prototype {branch}."
         )
 
-    def _way_to_runner_up(self) -> Iterator[str]:
+    def _way_to_runner_up(self) -> OtherWay | None:
         one = self.explanation
         if one.runner_up_leaf is None:
-            return
-        yield f"  To answer {self.runner_up}, at leaf {one.runner_up_leaf}, it would have to be"
-        for number, step in enumerate(self.runner_up_path, start=1):
-            own, what = self.turns[step.branch], self._likeness(step)
-            if own.went_right == step.went_right:
-                yield f"    {number}. as it is: {what}, similarity {own.similarity:.3f}"
-            elif step.went_right:
-                yield (
-                    f"    {number}. otherwise: {what}; similarity {own.similarity:.3f} would have "
-                    f"to rise to 1/2, the nearest patch to come {own.margin:.3f} nearer"
-                )
-            else:
-                yield (
-                    f"    {number}. otherwise: {what}; similarity {own.similarity:.3f} would have "
-                    f"to fall below 1/2, the nearest patch to lie {own.margin:.3f} farther off"
-                )
+            return None
         changes = one.runner_up_changes
         least = max(turn.margin for turn in changes)
-        yield (
-            f"  That is {len(changes)} of {len(self.runner_up_path)} turns, and no change of its "
-            f"latent patches smaller than {least:.3f} leads there."
+        return OtherWay(
+            class_name=self.runner_up,
+            opening=f"To answer {self.runner_up}, at leaf {one.runner_up_leaf}, it would have to be",
+            steps=tuple(self._turn_in_words(step) for step in self.runner_up_path),
+            closing=(
+                f"That is {len(changes)} of {len(self.runner_up_path)} turns, and no change of its "
+                f"latent patches smaller than {least:.3f} leads there."
+            ),
         )
+
+    def _turn_in_words(self, step: DecisionStep) -> str:
+        own, what = self.turns[step.branch], self._likeness(step)
+        if own.went_right == step.went_right:
+            return f"as it is: {what}, similarity {own.similarity:.3f}"
+        needed = (
+            f"rise to 1/2, the nearest patch to come {own.margin:.3f} nearer"
+            if step.went_right
+            else f"fall below 1/2, the nearest patch to lie {own.margin:.3f} farther off"
+        )
+        return f"otherwise: {what}; similarity {own.similarity:.3f} would have to {needed}"
 
 
 def explain_picture(

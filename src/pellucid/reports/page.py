@@ -20,6 +20,7 @@ from pellucid.reports.contents import (
     BoxPx,
     DecisionStep,
     ExplainedImage,
+    OtherWay,
     PrototypePicture,
     TreeReport,
 )
@@ -339,6 +340,7 @@ def render_explanation(
     title: str | None = None,
     subtitle: str = "",
     warnings: Sequence[str] = (),
+    runner_up: OtherWay | None = None,
 ) -> str:
     """Return one image's decision path as a page of its own, with a card for each branch on it.
 
@@ -349,6 +351,7 @@ def render_explanation(
         title: heading of the page; by default names the image.
         subtitle: line below it, for example which run answered.
         warnings: shown first.
+        runner_up: what would lead to the runner-up, if any leaf answers with it.
     """
     on_path = {step.branch for step in explained.steps}
     illustrator = _Illustrator([p for p in prototypes if p.branch in on_path])
@@ -367,6 +370,7 @@ def render_explanation(
             warnings=tuple(warnings),
             view=view,
             cards=cards,
+            runner_up=runner_up,
             pictures=illustrator.store.definitions(),
         )
     )

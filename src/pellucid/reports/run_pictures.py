@@ -99,6 +99,7 @@ def picture_explanation(
         turns=turns,
         runner_up_leaf=explanation.runner_up_leaf,
         soft_class=names[explanation.soft_prediction],
+        cautions=explanation.cautions,
     )
 
 

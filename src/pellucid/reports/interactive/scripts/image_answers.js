@@ -84,6 +84,9 @@ function createImageAnswers(app, host) {
     fact(list, "path margin", writeDistance(answer.margin));
     html("p", { class: "note" }, parent, "Until a patch of this image moves by more than the margin (in "
       + "latent distance), the path stays as it is.");
+    if (!app.state.soft) {
+      for (const caution of listCautions(answer)) html("p", { class: "caution" }, parent, caution);
+    }
   }
 
   function drawRunnerUp(parent, image, answer) {

@@ -36,3 +36,19 @@ function largestShares(shares, count) {
     .slice(0, count)
     .filter(({ share }, rank) => rank === 0 || share >= 0.005);
 }
+
+/* What makes a path a weak reason, as Python's `Explanation.cautions`. */
+const nearlyATie = 0.05;
+function listCautions(answer) {
+  const found = [];
+  if (answer.path.length > 0 && !answer.path.some(({ present }) => present)) {
+    found.push("No prototype on this path is present: the answer is what is left where all of them "
+      + "are absent, and no patch of the image speaks for it.");
+  }
+  answer.path.forEach(({ similarity }, index) => {
+    if (Math.abs(similarity - 0.5) >= nearlyATie) return;
+    found.push(`Step ${index + 1} is nearly a tie (similarity ${writeSimilarity(similarity)}, decided at `
+      + "0.5): a slightly different image may be answered otherwise.");
+  });
+  return found;
+}
