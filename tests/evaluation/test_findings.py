@@ -20,7 +20,7 @@ WELL = {
 }
 
 
-CHANCE = {"accuracy": 0.05, "single_deletion": 0.36}
+CHANCE = {"accuracy": 0.05, "single_deletion": 0.36, "importance_on_background": 0.75}
 
 
 def measures(**changes: float | None) -> dict[str, Measure]:
@@ -47,7 +47,7 @@ def test_list_findings_shortcut_comes_first_with_its_figures():
         "This tree looks at the background: another background changes 83 % of its answers"
     )
     assert "12 of 20 prototypes lie on it" in found[0]
-    assert found[0].endswith("Of what it calls important 20 % is there.")
+    assert found[0].endswith("Of what it calls important 20 % is there, on 75 % of the area.")
     assert not any("does not depend" in finding for finding in found)
 
 

@@ -58,7 +58,9 @@ LABELS = torch.arange(12) % 3
         ({"decoupled_weight_decay": -1}, r"decoupled_weight_decay must be a number in \[0, 1e\+06"),
         ({"pruning_tolerance": 1}, r"pruning_tolerance must be a number in \[0, 1\), got 1"),
         ({"patch_size_px": 6}, r"patch_size_px must be an integer >= 7, got 6. Use about the size"),
-        ({"patch_size_px": -1}, r"patch_size_px must be an integer >= 7, got -1"),
+        ({"patch_size_px": -1}, r"patch_size_px must be an integer >= 0, got -1"),
+        ({"patch_size_px": False}, r"patch_size_px must be an integer >= 0, got False"),
+        ({"patch_size_px": 0.0}, r"patch_size_px must be an integer >= 0, got 0.0"),
         (
             {"patch_size_px": 25, "backbone": "resnet18"},
             r"left out for backbone 'resnet18', got 25",

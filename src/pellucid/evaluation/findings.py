@@ -111,11 +111,12 @@ def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[
     if there.value is not None:
         lying = f"{round(there.value * there.total)} of {there.total} prototypes lie on it"
     if changed.value >= _MANY_ANSWERS:
+        area = "" if said.chance is None else f", on {_percent(said.chance)} of the area"
         more = f", and {lying}" if lying else ""
         return [
             f"This {what} looks at the background: another background changes "
             f"{_percent(changed.value)} of its answers{interval}{more}. Of what it calls "
-            f"important {_percent(said.value)} is there."
+            f"important {_percent(said.value)} is there{area}."
         ], []
     if changed.value >= _FEW_ANSWERS:
         more = f"; {lying}" if lying else ""
@@ -173,4 +174,5 @@ def _percent(share: float | None) -> str:
     if share is None:
         return "an unknown share"
     percent = round(100 * share, 6)
-    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
+    # A half goes up, as in the table beside it, not to the even neighbor.
+    return f"{int(percent + 0.5)} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"

@@ -16,7 +16,6 @@ from pellucid.backbones import Box
 from pellucid.prototree.fitted import FittedTree
 from pellucid.prototree.routing import TURNING_DISTANCE, path_margin
 
-
 _NEARLY_A_TIE = 0.05
 """So near to 1/2 a similarity decides little."""
 

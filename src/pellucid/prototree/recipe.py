@@ -110,6 +110,8 @@ class TreeRecipe:
                 f"warm_up_epochs must be less than epochs={self.epochs}, got "
                 f"{self.warm_up_epochs}. The tree itself needs at least one epoch."
             )
+        if self.patch_size_px is not None:
+            check_integer("patch_size_px", self.patch_size_px, low=0)
         if self.patch_size_px:
             check_integer(
                 "patch_size_px",

@@ -254,7 +254,9 @@ class ExplainedPicture:
         least = max(turn.margin for turn in changes)
         return OtherWay(
             class_name=self.runner_up,
-            opening=f"To answer {self.runner_up}, at leaf {one.runner_up_leaf}, it would have to be",
+            opening=(
+                f"To answer {self.runner_up}, at leaf {one.runner_up_leaf}, it would have to be"
+            ),
             steps=tuple(self._turn_in_words(step) for step in self.runner_up_path),
             closing=(
                 f"That is {len(changes)} of {len(self.runner_up_path)} turns, and no change of its "
