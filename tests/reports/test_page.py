@@ -181,7 +181,7 @@ def test_render_report_says_how_far_to_trust_the_pictures_findings_first():
     assert "How far to trust the pictures" in text
     assert text.index(report.trust.findings[0]) < text.index("single deletion")
     assert "98.0 % to 100.0 %" in text
-    assert "Not measured (there are no parts to point at): pointing game, purity." in text
+    assert "Not measured (there are no parts to point at): pointing game; purity." in text
 
 
 def test_render_report_says_the_gravest_finding_at_the_top():
