@@ -111,7 +111,8 @@ NOTES = """## What is not quite comparable
 - *Recipes.* CaBRNet's tree is trained as its configuration for CUB-200 says (AdamW at 1e-3,
   halved four times), with 60 epochs instead of 100, depth 5, Pellucid's augmentation, nothing
   frozen, leaves pruned at 2 / classes; that configuration was made for a pre-trained ResNet-50 at
-  224 px. The CNN and Pellucid's trees had 30 epochs, half of Pellucid's default. No setting was
+  224 px. The CNN and Pellucid's trees had 30 epochs, half of Pellucid's default; Pellucid's are
+  those that `benchmarks/explanations.py` trained, with the recipe of this page. No setting was
   tuned for this comparison. Pellucid's defaults were chosen by its developers on validation
   images of the same kind of pictures, which is in its favor.
 - *Importance of a class.* CaBRNet draws one picture a prototype and none a class. Here its
@@ -154,14 +155,17 @@ GROUPS = {
 SAME_NETWORK = ("cnn-integrated-gradients", "cabrnet-relevance", "cabrnet-as-pellucid")
 LEGEND = (
     "The figure (its 95 % interval over images or prototypes; of several seeds the mean, the least "
-    "and the greatest), and after the comma what a random explanation gets."
+    "and the greatest), and after the comma what chance gets: an explanation that knows nothing."
 )
 HEAD = """# Explanations of a CNN, of CaBRNet and of Pellucid
 
 Written by `python benchmarks/explanations_peers.py`; how to measure again is said at the top of
 that file. All models learned the same creatures (64 px, 20 classes, 100 training images each, seed
 of the pictures 0) and were measured by `pellucid.evaluation.evaluate_explanations` on the same
-{images} test images (the pixels have one SHA-256). Nothing was chosen by the test images.
+{images} test images (the pixels have one SHA-256). No model and no setting was
+chosen by the test images. Two choices of this page were made when test figures had been seen: the
+row of CaBRNet with Pellucid's importance was added, and the rows with Pellucid's importance were
+measured again when its definition had changed (that was decided on validation images).
 """
 
 
