@@ -57,8 +57,9 @@ def list_findings(
     return (*grave, *calm)
 
 
-def _is_guessing(accuracy: Measure) -> bool:
-    return None not in (accuracy.low, accuracy.chance) and accuracy.low <= accuracy.chance
+def _is_guessing(measure: Measure) -> bool:
+    """Return whether a measure is not shown to be above its chance level; False if unknown."""
+    return measure.low is not None and measure.chance is not None and measure.low <= measure.chance
 
 
 def _judge_answers(measures: Mapping[str, Measure], what: str) -> list[str]:
@@ -91,10 +92,7 @@ def _judge_importance(correlation: Measure) -> tuple[list[str], list[str]]:
         "importance of the parts and the effect of really removing them agree with a rank "
         f"correlation of {correlation.value:.2f} (1 would be perfect{blind})."
     )
-    beats_chance = None in (correlation.low, correlation.chance) or (
-        correlation.low > correlation.chance
-    )
-    if correlation.value < _LOW_CORRELATION or not beats_chance:
+    if correlation.value < _LOW_CORRELATION or _is_guessing(correlation):
         return [f"What is called important is a weak guide to what matters: {agreement}"], []
     return [], [f"What is called important does matter: {agreement}"]
 

@@ -131,8 +131,8 @@ class ExplainedPicture:
         one = self.explanation
         yield (
             f"{self.name}: {self.prediction} "
-            f"({_share(one.leaf_probabilities[one.prediction])} at leaf {one.leaf}, "
-            f"path probability {_share(one.path_probability)})"
+            f"(path probability {_share(one.path_probability)}, leaf {one.leaf} with "
+            f"{_share(one.leaf_probabilities[one.prediction])})"
         )
         for number, step in enumerate(self.path, start=1):
             box = step.box
@@ -185,8 +185,9 @@ class ExplainedPicture:
         return render_fragment(
             heading=f"{self.name}: {self.prediction}",
             summary=(
-                f"{_share(one.leaf_probabilities[one.prediction])} at leaf {one.leaf}; no change "
-                f"of its latent patches smaller than {one.margin:.3f} alters this path."
+                f"Path probability {_share(one.path_probability)}, leaf {one.leaf} with "
+                f"{_share(one.leaf_probabilities[one.prediction])}; no change of its latent "
+                f"patches smaller than {one.margin:.3f} alters this path."
             ),
             picture=self.contents.picture,
             rows=rows,
