@@ -256,7 +256,7 @@ class ExplainedPicture:
         return OtherWay(
             class_name=self.runner_up,
             opening=(
-                f"To answer {self.runner_up}, at leaf {one.runner_up_leaf}, it would have to be"
+                f"To answer {self.runner_up}, at leaf {one.runner_up_leaf}, it would have to be:"
             ),
             steps=tuple(self._turn_in_words(step) for step in self.runner_up_path),
             closing=(
