@@ -20,6 +20,7 @@ from pellucid.evaluation.annotated_measures import (
     measure_annotated,
     not_annotated,
 )
+from pellucid.evaluation.checked_answers import ask_importance, ask_matches, ask_probabilities
 from pellucid.evaluation.deletion_curves import (
     STEPS,
     curve_areas,
@@ -58,7 +59,6 @@ CURVE_STEPS = 4 * (STEPS + 1)
 DEFAULT_IMAGES = 200
 _CURVE_IMAGES = 100
 _BATCH_IMAGES = 32
-_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def evaluate_explanations(
         )
     chosen = _choose(data.splits.test, images, seed)
     pixels, labels = data.images.read(chosen), data.images.labels[chosen]
-    answers = _check_probabilities(model, model.probabilities(pixels), len(chosen)).argmax(1)
-    matches = _match(model, pixels) if isinstance(model, PrototypeModel) else None
+    answers = ask_probabilities(model, pixels).argmax(1)
+    matches = ask_matches(model, pixels) if isinstance(model, PrototypeModel) else None
     steps = _count_steps(data, len(chosen), matches)
     with Progress(steps, "step", "measuring explanations", quiet=quiet) as progress:
         explain = _count_explained(model, progress.update)
@@ -191,66 +191,6 @@ def evaluate_explanations(
     )
 
 
-def _check_probabilities(model: ExplainedModel, found: Tensor, images: int) -> Tensor:
-    shape = (images, len(model.class_names))
-    what = f"probabilities of model {model.name!r}"
-    _check_tensor(what, found, shape, "Return one row an image and one column a class.")
-    sums = found.double().sum(1)
-    if found.min() < -_TOLERANCE or (sums - 1).abs().max() > _TOLERANCE:
-        raise UsageError(
-            f"{what} must be >= 0 with rows that add up to 1, got a least one of "
-            f"{float(found.min()):.4g} and sums from {float(sums.min()):.4g} to "
-            f"{float(sums.max()):.4g}. Return softmax(1) of logits."
-        )
-    return found
-
-
-def _check_importance(model: ExplainedModel, found: Tensor, images: Tensor) -> Tensor:
-    shape = (len(images), *images.shape[2:])
-    what = f"importance of model {model.name!r}"
-    return _check_tensor(what, found, shape, "Return one number a pixel.")
-
-
-def _match(model: PrototypeModel, images: Tensor) -> Matches:
-    """Return the model's matches, checked."""
-    found = model.match(images)
-    what = f"of match() of model {model.name!r}"
-    shape = (len(images), model.prototype_count)
-    remedy = "Return one row an image and one column a prototype."
-    _check_tensor(f"similarity {what}", found.similarity, shape, remedy)
-    _check_tensor(f"present {what}", found.present, shape, remedy)
-    _check_tensor(f"boxes {what}", found.boxes, (*shape, 4), remedy)
-    _check_tensor(f"middles {what}", found.middles, (*shape, 2), remedy)
-    top, left, bottom, right = found.boxes.unbind(2)
-    height, width = images.shape[2:]
-    is_inside = (top >= 0) & (left >= 0) & (bottom <= height) & (right <= width)
-    is_bad = ~(is_inside & (top < bottom) & (left < right))
-    if is_bad.any():
-        raise UsageError(
-            f"boxes {what} must be (top, left, bottom, right) within {height} x {width} px, "
-            f"half-open and not empty, got {found.boxes[is_bad][0].tolist()}. "
-            "Cut boxes off at the image's edge."
-        )
-    if (found.similarity < 0).any():
-        raise UsageError(
-            f"similarity {what} must be >= 0, got {float(found.similarity.min()):.4g}. "
-            "Take exp(-distance), for instance."
-        )
-    return found
-
-
-def _check_tensor(what: str, found: Tensor, shape: tuple[int, ...], remedy: str) -> Tensor:
-    if not isinstance(found, Tensor):
-        got = f"a {type(found).__name__}"
-    elif tuple(found.shape) != shape or found.device.type != "cpu":
-        got = f"{tuple(found.shape)} on {found.device}"
-    elif not found.isfinite().all():
-        got = f"{tuple(found.shape)} with NaN or infinity"
-    else:
-        return found
-    raise UsageError(f"{what} must be a finite tensor {shape} on the CPU, got {got}. {remedy}")
-
-
 def _count_steps(data: LabelledData, count: int, matches: Matches | None) -> int:
     """Return how many images will be answered; one that is explained counts as several."""
     steps = EXPLAINED_STEPS * count + CURVE_STEPS * min(count, _CURVE_IMAGES)
@@ -269,8 +209,7 @@ def _count_explained(model: ExplainedModel, tick: Tick) -> Explain:
         for some, chosen in zip(
             images.split(_BATCH_IMAGES), classes.split(_BATCH_IMAGES), strict=True
         ):
-            found = model.importance(some, chosen)
-            parts.append(_check_importance(model, found, some).detach().float())
+            parts.append(ask_importance(model, some, chosen).detach().float())
             tick(EXPLAINED_STEPS * len(some))
         return torch.cat(parts)
 
