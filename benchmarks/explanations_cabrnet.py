@@ -412,7 +412,7 @@ class CabrnetAsPellucid(CabrnetTree):
     def importance(self, images: Tensor, classes: Tensor) -> Tensor:
         """Return the evidence of each pixel for one class an image."""
         from pellucid.evaluation.replacements import blur
-        from pellucid.evaluation.tree_importance import blur_windows, integrate_gradients
+        from pellucid.evaluation.tree_importance import explain_worth
 
         found = []
         for part, chosen in zip(images.split(BATCH_SIZE), classes.split(BATCH_SIZE), strict=True):
@@ -424,8 +424,5 @@ class CabrnetAsPellucid(CabrnetTree):
             def worth(pixels: Tensor, weights: Tensor = weights) -> Tensor:
                 return (weights * self.model.similarities(pixels).flatten(2).amax(2)).sum(1)
 
-            by_gradients = integrate_gradients(worth, sharp, blurred)
-            by_windows = blur_windows(worth, sharp, blurred)
-            sums = [way.abs().sum((1, 2), keepdim=True) for way in (by_gradients, by_windows)]
-            found.append((by_gradients + by_windows * sums[0] / sums[1].clamp(min=1e-30)) / 2)
+            found.append(explain_worth(worth, part, sharp, blurred))
         return torch.cat(found)

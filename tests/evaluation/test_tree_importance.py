@@ -8,11 +8,12 @@ import torch
 from pellucid.data import Normalization
 from pellucid.evaluation.replacements import blur
 from pellucid.evaluation.tree_importance import (
-    blur_windows,
+    blur_regions,
     explain_pixels,
     integrate_gradients,
     weigh_branches,
 )
+from pellucid.evaluation.ward_regions import find_regions
 from pellucid.prototree import Topology
 from tests.prototree.small_fits import colored_patches, fitted_by_hand
 from tests.prototree.tiny_trees import make_tree
@@ -92,29 +93,48 @@ def test_integrate_gradients_of_a_linear_function_is_each_pixel_s_share():
     torch.testing.assert_close(found, ((sharp - blurred) * factors).sum(1))
 
 
-def test_blur_windows_equals_plain_loops():
-    sharp, blurred, worth = squares(1, (9, 16))
-    losses = [[[] for _ in range(16)] for _ in range(9)]
-    for top in range(0, 9, 2):  # an eighth of 16 px apart, half as much again wide
-        for left in range(0, 16, 2):
+def stripes(size: tuple[int, int], widths: tuple[int, ...]):
+    """Return one division into columns of each width, (1, divisions, height, width)."""
+    column = torch.arange(size[1]).expand(size)
+    return torch.stack([column // width for width in widths])[None]
+
+
+def test_blur_regions_equals_plain_loops():
+    sharp, blurred, worth = squares(1, (5, 8))
+    regions = stripes((5, 8), (2, 4))
+    shares = torch.rand(1, 5, 8, generator=torch.Generator().manual_seed(1))
+    expected = torch.zeros(1, 5, 8)
+    for division in regions[0]:
+        for number in division.unique():
+            places = (division == number).nonzero().tolist()
             changed = sharp.clone()
-            places = [
-                (row, column)
-                for row in range(top, min(top + 3, 9))
-                for column in range(left, min(left + 3, 16))
-            ]
             for row, column in places:
                 changed[:, :, row, column] = blurred[:, :, row, column]
+            lost = float(worth(sharp) - worth(changed))
+            whole = sum(float(shares[0, row, column]) for row, column in places)
             for row, column in places:
-                losses[row][column].append(float(worth(sharp) - worth(changed)))
-    expected = torch.tensor([[sum(here) / len(here) for here in line] for line in losses])
-    torch.testing.assert_close(blur_windows(worth, sharp, blurred)[0], expected)
+                expected[0, row, column] += lost * float(shares[0, row, column]) / whole / 2
+    torch.testing.assert_close(blur_regions(worth, sharp, blurred, regions, shares), expected)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 30), (64, 48), (33, 35)])
-def test_blur_windows_covers_every_pixel(size):
-    sharp, blurred = torch.ones(1, 3, *size), torch.zeros(1, 3, *size)
-    assert (blur_windows(lambda images: images.sum((1, 2, 3)), sharp, blurred) > 0).all()
+def test_blur_regions_without_shares_hands_a_region_s_loss_out_evenly():
+    sharp, blurred, worth = squares(2, (4, 6))
+    regions = stripes((4, 6), (3,)).expand(2, -1, -1, -1)
+    found = blur_regions(worth, sharp, blurred, regions, torch.zeros(2, 4, 6))
+    changed = torch.cat([blurred[..., :3], sharp[..., 3:]], dim=3)
+    lost = (worth(sharp) - worth(changed))[:, None, None]
+    torch.testing.assert_close(found[..., :3], (lost / 12).expand(2, 4, 3))
+
+
+def test_blur_regions_of_images_with_unlike_counts_of_regions_are_those_of_each_alone():
+    sharp, blurred, worth = squares(2, (4, 6))
+    regions = torch.cat([stripes((4, 6), (3,)), stripes((4, 6), (1,))])
+    shares = torch.ones(2, 4, 6)
+    together = blur_regions(worth, sharp, blurred, regions, shares)
+    for image in range(2):
+        one = slice(image, image + 1)
+        alone = blur_regions(worth, sharp[one], blurred[one], regions[one], shares[one])
+        torch.testing.assert_close(together[one], alone)
 
 
 def test_explain_pixels_is_the_mean_of_both_ways_at_the_same_scale():
@@ -129,7 +149,8 @@ def test_explain_pixels_is_the_mean_of_both_ways_at_the_same_scale():
     def worth(pixels):
         return (weights * torch.exp(distances - tree.distances(tree.latent(pixels))[0])).sum(1)
 
-    first, second = integrate_gradients(worth, sharp, blurred), blur_windows(worth, sharp, blurred)
+    first = integrate_gradients(worth, sharp, blurred)
+    second = blur_regions(worth, sharp, blurred, find_regions(images, (12, 24)), first.abs())
     found = explain_pixels(fitted, images, classes)
     for row in range(5):
         scale = float(first[row].abs().sum() / second[row].abs().sum())

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from pellucid.evaluation.replacements import blur
+from pellucid.evaluation.ward_regions import find_regions
 from pellucid.prototree import FittedTree
 from pellucid.prototree.model import ProtoTree
 from pellucid.prototree.routing import distributed, path_log_probabilities
@@ -17,8 +18,8 @@ _STEPS = 16
 _BLUR = 1 / 8
 """Deviation of the blurred image that stands for nothing to be seen, of the longer side."""
 
-_STRIDE = 1 / 8
-"""From one blurred window to the next, of the longer side."""
+_REGIONS = (12, 24)
+"""Into how many regions an image is divided: once coarsely, once finely."""
 
 Worth = Callable[[Tensor], Tensor]
 """What normalized images (b, 3, height, width) are worth to a class each, (b,)."""
@@ -58,11 +59,11 @@ def explain_pixels(
     What a branch is worth comes exactly from the tree (`weigh_branches`): with all else as it is,
     the share of the class's probability that goes with the similarities is the sum over branches of
     ``weight_n sim_n(x) / sim_n``. Where in the image that comes from is estimated in two ways,
-    `integrate_gradients` and `blur_windows`, and the mean of both is taken, the second brought to
-    the first one's absolute sum. The receptive field alone would not do: what the network uses of
-    it may lie anywhere inside.
+    `integrate_gradients` and `blur_regions`, and the mean of both is taken, the second brought to
+    the first one's absolute sum (`explain_worth`). The receptive field alone would not do: what the
+    network uses of it may lie anywhere inside.
 
-    Chosen on validation images of creatures: see docs/concepts/explanation-measures.md.
+    Chosen on validation images of creatures: see docs/measurements/explanations.md.
 
     Args:
         fitted: The tree, in evaluation mode.
@@ -81,11 +82,29 @@ def explain_pixels(
         # sim / sim_0 as one exponential: neither can then underflow by itself.
         return (weights * torch.exp(distances - moved)).sum(1)
 
+    return explain_worth(worth, images, sharp, blurred)
+
+
+def explain_worth(
+    worth: Worth,
+    images: UInt8[Tensor, "batch 3 height width"],
+    sharp: Float[Tensor, "batch 3 height width"],
+    blurred: Float[Tensor, "batch 3 height width"],
+) -> Float[Tensor, "batch height width"]:
+    """Return the mean of both estimates of which pixels ``worth`` comes from.
+
+    Args:
+        worth: Of normalized images.
+        images: Pixels, in whose colors regions are found.
+        sharp: The same, normalized.
+        blurred: What stands for nothing to be seen, normalized.
+    """
     by_gradients = integrate_gradients(worth, sharp, blurred)
-    by_windows = blur_windows(worth, sharp, blurred)
-    sums = [found.abs().sum((1, 2), keepdim=True) for found in (by_gradients, by_windows)]
+    regions = find_regions(images, _REGIONS)
+    by_regions = blur_regions(worth, sharp, blurred, regions, by_gradients.abs())
+    sums = [found.abs().sum((1, 2), keepdim=True) for found in (by_gradients, by_regions)]
     scale = torch.where(sums[1] > 0, sums[0] / sums[1], 0)
-    return (by_gradients + scale * by_windows) / 2
+    return (by_gradients + scale * by_regions) / 2
 
 
 def integrate_gradients(
@@ -109,28 +128,36 @@ def integrate_gradients(
 
 
 @torch.no_grad()
-def blur_windows(
+def blur_regions(
     worth: Worth,
     sharp: Float[Tensor, "batch 3 height width"],
     blurred: Float[Tensor, "batch 3 height width"],
+    regions: Int[Tensor, "batch counts height width"],
+    shares: Float[Tensor, "batch height width"],
 ) -> Float[Tensor, "batch height width"]:
-    """Return for each pixel the mean loss of ``worth`` when a window with the pixel is blurred.
+    """Return the loss of ``worth`` when a pixel's region is blurred, handed out to its pixels.
 
-    Windows are square and overlap by a third; those at the edge are cut off there.
+    Over a region the answer adds up to that region's loss; of several divisions of the image the
+    mean is taken.
 
-    Source: Zeiler and Fergus 2014, occlusion. Deviation: a blur instead of a gray square.
+    Source: Zeiler and Fergus 2014, occlusion. Deviation: regions of the image instead of squares,
+    after Kapishnikov et al. 2019 (XRAI), who add up attributions in them; a blur instead of gray.
+
+    Args:
+        worth: Of normalized images.
+        sharp: Normalized images.
+        blurred: What stands for nothing to be seen.
+        regions: Numbers from 0, of each division of the image (`find_regions`).
+        shares: >= 0; a region's loss is handed out in proportion, evenly where all are 0.
     """
-    height, width = sharp.shape[2:]
-    stride = max(1, round(_STRIDE * max(height, width)))
-    side = stride + stride // 2
     whole = worth(sharp)
-    lost, count = torch.zeros_like(sharp[:, 0]), torch.zeros_like(sharp[0, 0])
-    first = -((side - stride) // 2)
-    for top in range(first, height, stride):
-        for left in range(first, width, stride):
-            window = (slice(max(0, top), top + side), slice(max(0, left), left + side))
-            changed = sharp.clone()
-            changed[:, :, *window] = blurred[:, :, *window]
-            lost[:, *window] += (whole - worth(changed))[:, None, None]
-            count[window] += 1
-    return lost / count
+    found = torch.zeros_like(shares)
+    for labels in regions.unbind(1):
+        for number in range(int(labels.max()) + 1):
+            inside = labels == number
+            lost = whole - worth(torch.where(inside[:, None], blurred, sharp))
+            part = shares * inside
+            part = torch.where(part.sum((1, 2), keepdim=True) > 0, part, inside)
+            total = part.sum((1, 2), keepdim=True).clamp_min(torch.finfo(part.dtype).tiny)
+            found += lost[:, None, None] * (part / total)
+    return found / regions.shape[1]
