@@ -108,6 +108,7 @@ def make_report(
             neighbors=tuple(
                 NearbyPatch(*patch(), distance=0.05 * rank) for rank in range(neighbors)
             ),
+            found_in=tuple(NearbyPatch(*patch(), distance=0.1 * rank) for rank in range(neighbors)),
             duplicates=(0,) if branch == count - 1 and count > 1 else (),
             histogram=histogram(),
         )

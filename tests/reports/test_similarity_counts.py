@@ -41,6 +41,28 @@ def test_count_similarities_agrees_with_explaining_each_image(fitted, data):
     assert [[leaf.images, leaf.right] for leaf in counts.leaf_visits] == visits
 
 
+def test_count_similarities_finds_patches_where_paths_go_right(fitted, data):
+    test = data.splits.test
+    counts = count_similarities(fitted, data.images, test)
+    for branch, patches in enumerate(counts.found_in):
+        there = []
+        for index in test.tolist():
+            pixels = fitted.normalization(data.images.read(torch.tensor([index])))
+            for turn in explain(fitted, pixels)[0].path:
+                if turn.branch == branch and turn.went_right:
+                    there.append((turn.distance, index, turn.row, turn.column))
+        there.sort()
+        wanted = [there[round(k * (len(there) - 1) / 4)] for k in range(5)] if there else []
+        if len(there) < 5:
+            wanted = there
+        assert [(one.image, one.row, one.column) for one in patches] == [one[1:] for one in wanted]
+        assert [one.distance for one in patches] == pytest.approx(
+            [one[0] for one in wanted], abs=1e-5
+        )
+        assert all(one.label == int(data.images.labels[one.image]) for one in patches)
+    assert any(len(patches) == 5 for patches in counts.found_in)
+
+
 def test_count_similarities_without_images_counts_nothing(fitted, data):
     counts = count_similarities(fitted, data.images, data.splits.test[:0])
     assert sum(map(sum, (h.everywhere for h in counts.histograms))) == 0

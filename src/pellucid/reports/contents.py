@@ -99,7 +99,8 @@ class PrototypePicture:
 
     ``distance`` is the latent distance between the prototype and the patch shown: 0 after
     projection. ``neighbors`` are the nearest training patches, nearest first; ``duplicates`` are
-    the other branches that show the same patch.
+    the other branches that show the same patch. ``found_in`` are patches of test images whose path
+    goes *present* here, some of them, evenly from the most to the least similar one.
     """
 
     branch: int
@@ -111,6 +112,7 @@ class PrototypePicture:
     neighbors: tuple[NearbyPatch, ...] = ()
     duplicates: tuple[int, ...] = ()
     histogram: SimilarityHistogram | None = None
+    found_in: tuple[NearbyPatch, ...] = ()
 
     def __post_init__(self) -> None:
         _check_picture("picture", self.picture, (("box", self.box),))

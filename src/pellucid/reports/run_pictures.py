@@ -37,18 +37,7 @@ def picture_prototypes(
     found = []
     for branch, source in enumerate(fitted.sources):
         picture, box = pictures.boxed(fitted, source)
-        neighbors = []
-        for near in fitted.neighbors[branch] if fitted.neighbors else ():
-            near_picture, near_box = pictures.boxed(fitted, near)
-            neighbors.append(
-                NearbyPatch(
-                    near_picture,
-                    near_box,
-                    images.names[near.image],
-                    fitted.class_names[near.label],
-                    near.distance,
-                )
-            )
+        near = fitted.neighbors[branch] if fitted.neighbors else ()
         found.append(
             PrototypePicture(
                 branch=branch,
@@ -57,11 +46,26 @@ def picture_prototypes(
                 image_name=images.names[source.image],
                 class_name=fitted.class_names[source.label],
                 distance=distances[branch],
-                neighbors=tuple(neighbors),
+                neighbors=picture_patches(fitted, near, pictures),
                 duplicates=tuple(other for other in same.get(branch, ()) if other != branch),
             )
         )
     return tuple(found)
+
+
+def picture_patches(
+    fitted: FittedTree, patches: Sequence[PatchSource], pictures: SourcePictures
+) -> tuple[NearbyPatch, ...]:
+    """Return each patch boxed in the image that it is from."""
+    return tuple(
+        NearbyPatch(
+            *pictures.boxed(fitted, patch),
+            pictures.images.names[patch.image],
+            fitted.class_names[patch.label],
+            patch.distance,
+        )
+        for patch in patches
+    )
 
 
 def picture_explanation(
@@ -149,17 +153,17 @@ def shrink_picture(picture: Image.Image, side_px: int) -> np.ndarray:
 
 
 class SourcePictures:
-    """Source pictures, each read once and shrunk to what a page can show."""
+    """Source pictures of ``images``, each read once and shrunk to what a page can show."""
 
     def __init__(self, images: ImageSet, side_px: int) -> None:
-        self._images = images
+        self.images = images
         self._side_px = side_px
         self._held: dict[int, np.ndarray] = {}
 
     def get(self, index: int) -> np.ndarray:
         """Return picture ``index`` as uint8 (height, width, 3)."""
         if index not in self._held:
-            self._held[index] = shrink_picture(self._images.original(index), self._side_px)
+            self._held[index] = shrink_picture(self.images.original(index), self._side_px)
         return self._held[index]
 
     def boxed(self, fitted: FittedTree, source: PatchSource) -> tuple[np.ndarray, BoxPx]:

@@ -17,9 +17,11 @@ from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
 from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.prototree import FittedTree, explain
 from pellucid.reports.contents import AccuracyRow, ExplainedImage, LeafVisits, TreeReport
+from pellucid.reports.interactive.view_data import FEW_PROTOTYPES
 from pellucid.reports.run_pictures import (
     SourcePictures,
     picture_explanation,
+    picture_patches,
     picture_prototypes,
     shown_side_px,
 )
@@ -88,7 +90,13 @@ def make_tree_report(
         counts = count_similarities(fitted, data.images, data.splits.test)
         leaf_visits = counts.leaf_visits
         prototypes = tuple(
-            replace(prototype, histogram=counts.histograms[prototype.branch])
+            replace(
+                prototype,
+                histogram=counts.histograms[prototype.branch],
+                found_in=picture_patches(fitted, counts.found_in[prototype.branch], pictures)
+                if len(prototypes) <= FEW_PROTOTYPES
+                else (),
+            )
             for prototype in prototypes
         )
     topology = fitted.tree.topology

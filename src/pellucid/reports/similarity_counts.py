@@ -1,7 +1,8 @@
-"""How similar test images are to each prototype, and at which leaves their paths end."""
+"""How similar test images are to each prototype, where it is found, and where their paths end."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,19 +10,28 @@ import torch
 from torch import Tensor
 
 from pellucid.data import ImageSet
-from pellucid.prototree import FittedTree
+from pellucid.prototree import FittedTree, PatchSource
+from pellucid.prototree.routing import TURNING_DISTANCE
 from pellucid.reports.contents import LeafVisits, SimilarityHistogram
 
 BINS = 20
 """Bins of a histogram over [0, 1]: an even number, so that one edge is the threshold ½."""
 
 
+_FEW = 5
+
+
 @dataclass(frozen=True)
 class SimilarityCounts:
-    """What a set of images does in a tree: one histogram a branch, one count a leaf."""
+    """What a set of images does in a tree: one histogram a branch, one count a leaf.
+
+    ``found_in`` has for each branch some patches of the images whose greedy path goes right there,
+    evenly from the most to the least similar one.
+    """
 
     histograms: tuple[SimilarityHistogram, ...]
     leaf_visits: tuple[LeafVisits, ...]
+    found_in: tuple[tuple[PatchSource, ...], ...]
 
 
 @torch.inference_mode()
@@ -47,6 +57,8 @@ def count_similarities(
     ended = np.zeros(topology.leaves, dtype=np.int64)
     right = np.zeros_like(ended)
     branches = np.arange(topology.branches)
+    found: list[list[PatchSource]] = [[] for _ in branches]
+    seen = 0
     for pixels, labels, _ in fitted.normalized_batches(images, indices):
         answers = tree.answer(pixels)
         similarity = torch.exp(-answers.distances).cpu().numpy()
@@ -56,6 +68,19 @@ def count_similarities(
         where = np.broadcast_to(branches, bin_of.shape)
         np.add.at(everywhere, (where, bin_of), 1)
         np.add.at(passing, (where[passes], bin_of[passes]), 1)
+        holds = passes & (answers.distances <= TURNING_DISTANCE).cpu().numpy()
+        for row, branch in np.argwhere(holds):
+            down, across = answers.positions[row, branch].tolist()
+            found[branch].append(
+                PatchSource(
+                    image=int(indices[seen + row]),
+                    label=int(labels[row]),
+                    row=down,
+                    column=across,
+                    distance=float(answers.distances[row, branch]),
+                )
+            )
+        seen += len(leaves)
         ended += np.bincount(leaves, minlength=topology.leaves)
         is_right = majority[leaves] == labels.cpu().numpy()
         right += np.bincount(leaves[is_right], minlength=topology.leaves)
@@ -68,4 +93,11 @@ def count_similarities(
             LeafVisits(int(all_images), int(right_ones))
             for all_images, right_ones in zip(ended, right, strict=True)
         ),
+        found_in=tuple(_spread(sorted(patches, key=lambda one: one.distance)) for patches in found),
     )
+
+
+def _spread(patches: Sequence[PatchSource]) -> tuple[PatchSource, ...]:
+    """Return a few of them at even ranks, with the first and the last."""
+    ranks = np.linspace(0, len(patches) - 1, min(_FEW, len(patches))).round().astype(int)
+    return tuple(patches[rank] for rank in ranks)

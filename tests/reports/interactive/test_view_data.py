@@ -36,6 +36,9 @@ def test_describe_tree_holds_children_leaves_and_every_prototype(report):
         assert tuple(shown["box"]) == tuple(prototype.box)
         assert shown["image"] == prototype.image_name
         assert len(shown["neighbors"]) == len(prototype.neighbors)
+        assert [near["distance"] for near in shown["found_in"]] == pytest.approx(
+            [near.distance for near in prototype.found_in]
+        )
         assert tuple(shown["histogram"]["passing"]) == prototype.histogram.passing
         assert f'id="{shown["picture"]}"' in store.definitions()
     assert tree["visits"] == [[12, 11]] * 8

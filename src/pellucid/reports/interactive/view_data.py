@@ -108,17 +108,23 @@ def _describe_prototype(
         "class": prototype.class_name,
         "distance": prototype.distance,
         "duplicates": list(prototype.duplicates),
-        "neighbors": [
-            {
-                "picture": store.add(near.picture, max_side_px=near_px).identifier,
-                "size": list(near.picture.shape[:2]),
-                "box": list(near.box),
-                "image": near.image_name,
-                "class": near.class_name,
-                "distance": _round(near.distance, 6),
-            }
-            for near in prototype.neighbors
-        ],
+        **{
+            name: [
+                {
+                    "picture": store.add(near.picture, max_side_px=near_px).identifier,
+                    "size": list(near.picture.shape[:2]),
+                    "box": list(near.box),
+                    "image": near.image_name,
+                    "class": near.class_name,
+                    "distance": _round(near.distance, 6),
+                }
+                for near in patches
+            ]
+            for name, patches in (
+                ("neighbors", prototype.neighbors),
+                ("found_in", prototype.found_in),
+            )
+        },
         "histogram": None
         if histogram is None
         else {"all": list(histogram.everywhere), "passing": list(histogram.passing)},

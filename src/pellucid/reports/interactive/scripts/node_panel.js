@@ -76,6 +76,7 @@ function createNodePanel(app, panel) {
       showHistogram(panel, shown.histogram, app.shownImages().map((index, i) => (
         { similarity: app.images[index].similarities[branch], kind: i ? "second" : "first" })));
     }
+    if (shown?.found_in.length) drawFoundIn(shown);
     if (shown?.neighbors.length) drawNeighbors(shown);
   }
 
@@ -98,10 +99,24 @@ function createNodePanel(app, panel) {
     const same = shown.neighbors.filter((near) => near.class === shown.class).length;
     const note = html("p", { class: "note" }, panel, `${same} of ${shown.neighbors.length} from class `);
     html("span", { class: "name" }, note, shown.class);
+    drawPatches(shown.neighbors, "training patch");
+  }
+
+  /* From most to least similar: the nearest alone would hide a second meaning. */
+  function drawFoundIn(shown) {
+    html("h4", {}, panel, "Where test images have it");
+    const { passing } = shown.histogram;
+    const count = passing.slice(passing.length / 2).reduce((sum, images) => sum + images, 0);
+    html("p", { class: "note" }, panel, `${shown.found_in.length} of ${writeCount(count, "test image")} `
+      + "that go “present” here, evenly from the most to the least similar. Do all show the same thing?");
+    drawPatches(shown.found_in, "patch of a test image");
+  }
+
+  function drawPatches(patches, what) {
     const list = html("ul", { class: "neighbors" }, panel);
-    for (const near of shown.neighbors) {
+    for (const near of patches) {
       const item = html("li", {}, list);
-      showPair(item, near, near.box, 54, `training patch, class ${near.class},`);
+      showPair(item, near, near.box, 54, `${what}, class ${near.class},`);
       html("span", { class: "name", title: `${near.class}, ${near.image}` }, item, near.class);
       html("span", { class: "note" }, item, writeDistance(near.distance));
     }
