@@ -126,7 +126,7 @@ NOTES = """## What is not quite comparable
   walk, CaBRNet's most probable leaf (which it calls greedy). *Greedy* in the first table is the
   walk itself for both.
 - *The measures are ours*, after published ones, and the importance of Pellucid's trees
-  (integrated gradients and blurred windows together) was chosen by one of them, single deletion,
+  (integrated gradients and blurred regions together) was chosen by one of them, single deletion,
   on validation images. Nobody made such a choice for the other maps: the CNN's are Captum's (50
   steps from the mean color; Grad-CAM at the last map), CaBRNet's its own.
 - *The pictures* are small, flat and generated, and all models answer nearly all of them.
