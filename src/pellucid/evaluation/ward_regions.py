@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -40,14 +41,29 @@ def find_regions(
     shrink = min(1, _LONGER_SIDE_PX / max(height, width))
     rows, columns = max(1, round(shrink * height)), max(1, round(shrink * width))
     small = adaptive_avg_pool2d(_to_lab(images.cpu()), (rows, columns))
-    neighbors = grid_to_graph(rows, columns)
     labels = np.zeros((len(images), len(counts), rows * columns))
     if rows * columns > 1:
-        for image, colors in enumerate(small.flatten(2).transpose(1, 2).double().numpy()):
-            joined = ward_tree(colors, connectivity=neighbors)[0]
+        for image, colors in enumerate(small.permute(0, 2, 3, 1).numpy()):
+            joined = _join(colors.tobytes(), rows, columns)
             labels[image] = [_number(joined, min(count, rows * columns)) for count in counts]
     grids = torch.from_numpy(labels).view(len(images), len(counts), rows, columns)
     return interpolate(grids, size=(height, width)).long().to(images.device)
+
+
+@lru_cache(maxsize=256)
+def _join(colors: bytes, rows: int, columns: int) -> NDArray[np.integer]:
+    """Return which two nodes are joined, step by step, (pixels - 1, 2); pixels come first.
+
+    Kept for some images: the same ones are explained for several classes, and joining takes as long
+    as all else does.
+
+    Args:
+        colors: float32 (rows, columns, 3).
+        rows: At least one.
+        columns: At least one.
+    """
+    values = np.frombuffer(colors, np.float32).reshape(-1, 3).astype(np.float64)
+    return ward_tree(values, connectivity=grid_to_graph(rows, columns))[0]
 
 
 def _number(joined: NDArray[np.integer], count: int) -> NDArray[np.integer]:
