@@ -224,7 +224,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--cabrnet-python", type=Path, help="the Python that has CaBRNet")
     parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all that can be measured")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--images", type=int, default=200, help="test images; default: %(default)s")
     parser.add_argument("--again", action="store_true", help="measure also what there is")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of trained networks")

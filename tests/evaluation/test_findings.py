@@ -9,7 +9,6 @@ WELL = {
     "accuracy": 0.95,
     "fidelity": 0.99,
     "background_changes_answer": 0.01,
-    "importance_on_background": 0.2,
     "prototypes_on_background": 0.1,
     "single_deletion": 0.85,
     "projection_drop": 0.001,
@@ -20,7 +19,7 @@ WELL = {
 }
 
 
-CHANCE = {"accuracy": 0.05, "single_deletion": 0.36, "importance_on_background": 0.75}
+CHANCE = {"accuracy": 0.05, "single_deletion": 0.36}
 
 
 def measures(**changes: float | None) -> dict[str, Measure]:
@@ -47,7 +46,7 @@ def test_list_findings_shortcut_comes_first_with_its_figures():
         "This tree looks at the background: another background changes 83 % of its answers"
     )
     assert "12 of 20 prototypes lie on it" in found[0]
-    assert found[0].endswith("Of what it calls important 20 % is there, on 75 % of the area.")
+    assert found[0].endswith("12 of 20 prototypes lie on it.")
     assert not any("does not depend" in finding for finding in found)
 
 

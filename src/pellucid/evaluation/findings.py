@@ -105,16 +105,13 @@ def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[
     if changed.low is not None:
         interval = f" (95 % interval {_percent(changed.low)} to {_percent(changed.high)})"
     lying = ""
-    said = measures["importance_on_background"]
     if there.value is not None:
         lying = f"{round(there.value * there.total)} of {there.total} prototypes lie on it"
     if changed.value >= _MANY_ANSWERS:
-        area = "" if said.chance is None else f", on {_percent(said.chance)} of the area"
         more = f", and {lying}" if lying else ""
         return [
             f"This {what} looks at the background: another background changes "
-            f"{_percent(changed.value)} of its answers{interval}{more}. Of what it calls "
-            f"important {_percent(said.value)} is there{area}."
+            f"{_percent(changed.value)} of its answers{interval}{more}."
         ], []
     if changed.value >= _FEW_ANSWERS:
         more = f"; {lying}" if lying else ""
