@@ -21,10 +21,12 @@ ROWS = {
 CHOOSE = """## Which to choose
 
 **Which parts of this picture matter to a network that I have?** Integrated gradients. On these
-pictures no other map of a network does better: what they call important is what counts when it is
-really removed (single deletion {cnn_integrated_gradients[single_deletion]}, Grad-CAM
-{cnn_grad_cam[single_deletion]}, Pellucid {pellucid[single_deletion]}), and they tell classes
-apart (target sensitivity {cnn_integrated_gradients[target_sensitivity]}, Pellucid
+pictures no other map of the CNN does better: what they call important is what counts when it is
+really removed (single deletion {cnn_integrated_gradients[single_deletion]}; Grad-CAM
+{cnn_grad_cam[single_deletion]}, hardly more than the {cnn_grad_cam[single_deletion_chance]} of a
+map
+that is the same everywhere; Pellucid {pellucid[single_deletion]}), and they tell classes apart
+(target sensitivity {cnn_integrated_gradients[target_sensitivity]}, Pellucid
 {pellucid[target_sensitivity]}). They need the network and its gradients, nothing else, and say
 where, not why: there is nothing that the part was compared with, and no path to follow. Grad-CAM
 takes one gradient instead of fifty and draws a smoother picture, of which less is true; its
@@ -54,10 +56,12 @@ hold what counts. Pellucid's default backbone is built so that a cell sees 25 px
 
 **Where Pellucid is worse.** Its tree errs a little more often than the CNN and CaBRNet's ResNet
 ({pellucid[test_accuracy]} against {cnn_grad_cam[test_accuracy]} and {cabrnet[test_accuracy]}). A
-plain CNN with integrated gradients has the better single deletion, target sensitivity and
-deletion curve ({pellucid[deletion_curve]} against {cnn_integrated_gradients[deletion_curve]},
-lower is better), and a slightly better preservation check. On the other measures of a map both
-are about equal, except that Pellucid's is less distracted ({pellucid[distractibility]} against
+plain CNN with integrated gradients has the better target sensitivity
+({pellucid[target_sensitivity]} against {cnn_integrated_gradients[target_sensitivity]}) and deletion
+curve ({pellucid[deletion_curve]} against {cnn_integrated_gradients[deletion_curve]}, lower is
+better). On the other measures of a map both are about equal (single deletion
+{pellucid[single_deletion]} against {cnn_integrated_gradients[single_deletion]}), except that
+Pellucid's is less distracted ({pellucid[distractibility]} against
 {cnn_integrated_gradients[distractibility]}) and lies less on the background
 ({pellucid[importance_on_background]} against
 {cnn_integrated_gradients[importance_on_background]}). A network must be trained for it, while an

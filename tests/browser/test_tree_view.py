@@ -73,7 +73,11 @@ def test_click_on_a_branch_opens_its_prototype(open_page, report_file, report):
     assert f"class {prototype.class_name}" in text
     found_in, neighbors = (panel(page).locator(".neighbors").nth(place) for place in range(2))
     assert neighbors.locator("li").count() == len(prototype.neighbors)
-    assert found_in.locator(".note").all_inner_texts()[1:] == ["0.100", "0.200"]
+    assert found_in.locator(".note").all_inner_texts() == [
+        "similarity 1.000",
+        "similarity 0.905",
+        "similarity 0.819",
+    ]
     count = sum(prototype.histogram.passing[10:])
     assert f"3 of {count} test images that go “present” here" in panel(page).inner_text()
     total, passing = sum(prototype.histogram.everywhere), sum(prototype.histogram.passing)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -22,6 +23,21 @@ def test_explain_says_each_turn_in_words(pellucid, finished_run, picture):
     assert "similar to prototype 0 (" in lines[1]
     assert "margin" in lines[1]
     assert "Runner-up: " in lines[-1]
+
+
+def test_explain_repeats_why_the_tree_is_not_to_be_trusted(
+    pellucid, finished_run, picture, tmp_path
+):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    result = json.loads((run / "result.json").read_text())
+    doubt = "The tree is not shown to do better than guessing (33.3\N{NO-BREAK SPACE}%)."
+    (run / "result.json").write_text(json.dumps(result | {"doubts": [doubt]}))
+    page = tmp_path / "why.html"
+    outcome = pellucid("explain", run, picture, "--html", page)
+    assert "warning: The tree is not shown to do better than guessing (33.3 %)." in outcome.err
+    assert doubt in page.read_text()
+    assert doubt in pellucid("explain", run, picture, "--json").json["explanations"][0]["warnings"]
 
 
 def test_explain_json_holds_the_path_in_the_picture_s_own_pixels(pellucid, finished_run, picture):

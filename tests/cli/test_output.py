@@ -22,6 +22,10 @@ def test_printable_escapes_what_a_terminal_acts_on(text, expected):
     assert printable(text) == expected
 
 
+def test_printable_no_break_space_is_a_space():
+    assert printable("33.3\N{NO-BREAK SPACE}%") == "33.3 %"
+
+
 def test_print_lines_keeps_a_name_with_a_line_break_on_one_line(capsys):
     print_lines(["class a\nb"])
     assert capsys.readouterr().out == "class a\\nb\n"

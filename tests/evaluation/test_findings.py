@@ -33,9 +33,13 @@ def measures(**changes: float | None) -> dict[str, Measure]:
 
 def test_list_findings_where_all_is_well_only_reassures():
     found = list_findings(measures(), is_tree=True)
-    assert len(found) == 2
+    assert len(found) == 3
     assert "This tree does not depend on the background" in found[0]
-    assert "rank correlation of 0.85 (1 would be perfect; a blind map gets 0.36)" in found[1]
+    assert (
+        "changes the similarity by 1.0 % on average, replacing the inside lowers it by 60 %"
+        in (found[1])
+    )
+    assert "rank correlation of 0.85 (1 would be perfect; a blind map gets 0.36)" in found[2]
 
 
 def test_list_findings_shortcut_comes_first_with_its_figures():
@@ -71,11 +75,11 @@ def test_list_findings_model_without_prototypes_is_called_a_model():
         ({"local_perturbation_inside": 0.1}, "found elsewhere too"),
         ({"purity_top_10": 0.3}, "do not stand for one part each"),
         ({"single_deletion": 0.2}, "a weak guide to what matters"),
-        ({"accuracy": 0.2}, "Only 20 % of the answers are right"),
+        ({"accuracy": 0.2}, "Only 20 % of the answers (of all leaves together) are right"),
         ({"projection_drop": 0.1}, "Projection cost 10 % of the answers"),
         ({"fidelity": 0.9}, "for 10 % of the images the whole tree"),
         ({"prototypes_on_background": 0.4}, "Many prototypes show background: 8 of 20"),
-        ({"accuracy": 0.05}, "not shown to do better than guessing: 5.0 % of the answers"),
+        ({"accuracy": 0.05}, "not shown to do better than guessing: 5.0 % of the answers (of all"),
         ({"background_changes_answer": None}, "could not be measured"),
     ],
 )
@@ -97,6 +101,18 @@ def test_list_findings_of_a_model_that_guesses_praise_nothing():
     assert len(found) == 1
 
 
+def test_list_findings_of_few_images_say_so_first():
+    few = Definition("", "", "higher", "share", "").of(1.0, 0.8, 1.0, total=19, chance=0.05)
+    found = list_findings({**measures(), "accuracy": few}, is_tree=True)
+    assert found[0].startswith("Only 19 test images could be measured")
+
+
+def test_list_findings_projection_within_chance_is_no_finding():
+    drop = Definition("", "", "lower", "share", "").of(0.05, -0.07, 0.2, total=40)
+    found = list_findings({**measures(), "projection_drop": drop}, is_tree=True)
+    assert not any("Projection" in finding for finding in found)
+
+
 def test_list_findings_without_interval_shows_none():
     few = Definition("", "", "lower", "share", "").of(0.5, None, None, total=2)
     found = list_findings({**measures(), "background_changes_answer": few}, is_tree=True)
@@ -106,7 +122,7 @@ def test_list_findings_without_interval_shows_none():
 def test_list_findings_names_some_of_the_classes_that_are_never_answered():
     names = [f"class {number}" for number in range(12)]
     found = list_findings(measures(), is_tree=True, unanswered=names)
-    assert "answered no test image with class 0, class 1," in found[0]
+    assert "answered none of the images measured with class 0, class 1," in found[0]
     assert found[0].endswith("class 7, ....")
 
 

@@ -16,6 +16,7 @@ from pellucid.reports.run_report import (
     RunFigures,
     choose_examples,
     list_accuracies,
+    list_doubts,
     list_facts,
     list_warnings,
     make_tree_report,
@@ -133,6 +134,19 @@ def test_list_warnings_of_a_useless_tree_says_not_to_trust_it(fitted, data, figu
     poor = replace(evaluation, greedy=replace(evaluation.greedy, count=4, low=0.1, high=0.6))
     text = _warn(fitted, data, replace(figures, evaluation=poor))
     assert "not shown to do better than always answering" in text
+
+
+def test_list_doubts_where_the_path_is_not_the_answer_says_so(fitted, data, figures):
+    evaluation = figures.evaluation
+    total = evaluation.fidelity_greedy.total
+    good = replace(evaluation, greedy=replace(evaluation.greedy, count=total, low=0.8, high=1.0))
+    unlike = replace(evaluation.fidelity_greedy, count=round(0.9 * total))
+    alike = replace(unlike, count=total)
+    doubtful = replace(figures, evaluation=replace(good, fidelity_greedy=unlike))
+    assert not list_doubts(data, replace(figures, evaluation=replace(good, fidelity_greedy=alike)))
+    (doubt,) = list_doubts(data, doubtful)
+    assert doubt.startswith("The path that is shown is not always the reason")
+    assert list_warnings(fitted, data, doubtful)[0] == doubt
 
 
 def test_list_warnings_of_a_diverged_training_comes_first(fitted, data, figures):

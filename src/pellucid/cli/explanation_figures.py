@@ -121,7 +121,7 @@ def _write(measure: Measure, value: float | None) -> str:
         return f"{value:.2f}"
     if measure.unit == "count":
         return f"{value:.1f}"
-    return f"{100 * value:.1f} %"
+    return f"{round(100 * value, 1) + 0.0:.1f} %"  # no -0.0
 
 
 def _group_unknown(measures: Iterable[Measure]) -> Mapping[str, list[str]]:

@@ -27,7 +27,7 @@ from pellucid.reports.page import write_report
 from pellucid.reports.prototype_files import write_prototypes
 from pellucid.reports.run_figures import read_figures, shown_configuration
 from pellucid.reports.run_pictures import picture_prototypes
-from pellucid.reports.run_report import RunFigures, list_warnings, make_tree_report
+from pellucid.reports.run_report import RunFigures, list_doubts, list_warnings, make_tree_report
 
 REPORT_FILE = "report.html"
 _PROBLEMS_TOLD = 20
@@ -289,6 +289,7 @@ def summarize(
         "seed": run.settings.seed,
         "seconds": round(figures.seconds, 3),
         "cautions": list(list_warnings(fitted, data, figures)),
+        "doubts": list(list_doubts(data, figures)),
         "report": str(page) if page is not None else None,
     }
 

@@ -22,12 +22,12 @@ class Interruption(BaseException):
 def printable(text: str) -> str:
     """Return ``text`` on one line, with escapes for whatever a terminal would act on.
 
-    A folder name may hold line breaks, terminal sequences or marks that reverse the writing
-    direction.
+    A no-break space, which pages have before a percent sign, becomes a space. A folder name may
+    hold line breaks, terminal sequences or marks that reverse the writing direction.
     """
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
+        for char in text.replace("\N{NO-BREAK SPACE}", " ")
     )
 
 

@@ -51,7 +51,13 @@ from pellucid.evaluation.tree_figures import (
     no_tree,
 )
 
-ACCURACY = Definition("accuracy", "accuracy", "higher", "share", "share of right answers")
+ACCURACY = Definition(
+    "accuracy",
+    "accuracy",
+    "higher",
+    "share",
+    "share of right answers among the images measured; of a tree, of all leaves together",
+)
 EXPLAINED_STEPS = 20
 """An explained image counts as so many answered ones, in the progress shown."""
 

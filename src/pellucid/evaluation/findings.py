@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from pellucid.evaluation.measure import Measure
 
+LOW_FIDELITY = 0.95
+"""Below it, for one image in twenty the path is not why the whole tree answers so."""
+
 _LOW_ACCURACY = 0.5
 _MANY_ANSWERS = 0.2
 _FEW_ANSWERS = 0.1
@@ -15,9 +18,9 @@ _LARGE_BOX = 0.4
 _OUTSIDE_LIMIT = 0.05
 _INSIDE_LIMIT = 0.3
 _DROP_LIMIT = 0.02
-_LOW_FIDELITY = 0.95
 _MANY_PROTOTYPES = 0.3
 _CLASSES_NAMED = 8
+_FEW_IMAGES = 20
 
 
 def list_findings(
@@ -33,11 +36,11 @@ def list_findings(
     what = "tree" if is_tree else "model"
     grave, calm = _judge_background(measures, what)
     weak, strong = _judge_importance(measures["single_deletion"])
-    grave += _judge_answers(measures, what) + _judge_boxes(measures) + _judge_prototypes(measures)
-    grave += weak
-    calm += strong
+    boxes_bad, boxes_good = _judge_boxes(measures)
+    grave += _judge_answers(measures, what) + boxes_bad + _judge_prototypes(measures) + weak
+    calm += boxes_good + strong
     drop = measures["projection_drop"]
-    if drop.value is not None and drop.value > _DROP_LIMIT:
+    if drop.value is not None and drop.value > _DROP_LIMIT and (drop.low or 0) > 0:
         grave.append(
             f"Projection cost {_percent(drop.value)} of the answers: the pictures of the "
             "prototypes are not quite what was learned."
@@ -45,14 +48,21 @@ def list_findings(
     if unanswered:
         names = ", ".join(unanswered[:_CLASSES_NAMED])
         names += ", ..." if len(unanswered) > _CLASSES_NAMED else ""
-        grave.append(f"This {what} answered no test image with {names}.")
-    if _is_guessing(measures["accuracy"]):
+        grave.append(f"This {what} answered none of the images measured with {names}.")
+    accuracy = measures["accuracy"]
+    if _is_guessing(accuracy):
         calm = []  # of a model that has learned nothing, nothing good follows
     if measures["background_changes_answer"].value is None:
         grave.append(
             f"Whether this {what} looks at the background could not be measured: that needs "
             "pictures whose background can be changed. Look at the boxes, and try a few images of "
             "your own with another background."
+        )
+    if (images := accuracy.total) < _FEW_IMAGES:
+        grave.insert(
+            0,
+            f"Only {images} test image{'' if images == 1 else 's'} could be measured: what follows "
+            "is said of few, so look at the intervals.",
         )
     return (*grave, *calm)
 
@@ -65,18 +75,19 @@ def _is_guessing(measure: Measure) -> bool:
 def _judge_answers(measures: Mapping[str, Measure], what: str) -> list[str]:
     found = []
     accuracy, fidelity = measures["accuracy"], measures["fidelity"]
+    soft = " (of all leaves together)" if what == "tree" else ""
     if _is_guessing(accuracy):
         found.append(
             f"This {what} is not shown to do better than guessing: {_percent(accuracy.value)} of "
-            f"the answers are right, {_percent(accuracy.chance)} would be by always answering the "
-            "commonest class."
+            f"the answers{soft} are right, {_percent(accuracy.chance)} would be by always "
+            "answering the commonest class."
         )
     elif accuracy.value is not None and accuracy.value < _LOW_ACCURACY:
         found.append(
-            f"Only {_percent(accuracy.value)} of the answers are right, so what is explained here "
-            "is mostly why they are wrong."
+            f"Only {_percent(accuracy.value)} of the answers{soft} are right, so what is "
+            "explained here is mostly why they are wrong."
         )
-    if fidelity.value is not None and fidelity.value < _LOW_FIDELITY:
+    if fidelity.value is not None and fidelity.value < LOW_FIDELITY:
         found.append(
             f"The path that is shown is not always the reason: for {_percent(1 - fidelity.value)} "
             "of the images the whole tree, which weighs all paths, answers with another class."
@@ -131,7 +142,7 @@ def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[
     ]
 
 
-def _judge_boxes(measures: Mapping[str, Measure]) -> list[str]:
+def _judge_boxes(measures: Mapping[str, Measure]) -> tuple[list[str], list[str]]:
     found = []
     size = measures["box_size"]
     if size.value is not None and size.value > _LARGE_BOX:
@@ -149,9 +160,15 @@ def _judge_boxes(measures: Mapping[str, Measure]) -> list[str]:
     if inside.value is not None and inside.value < _INSIDE_LIMIT:
         found.append(
             "What a box shows is found elsewhere too: replacing all that is inside of it lowers "
-            f"the similarity by only {_percent(inside.value)} on average."
+            f"the similarity by only {_percent(max(inside.value, 0.0))} on average."
         )
-    return found
+    if found or outside.value is None or inside.value is None:
+        return found, []
+    return [], [
+        "The boxes hold what counts: replacing everything outside of a box changes the similarity "
+        f"by {_percent(outside.value)} on average, replacing the inside lowers it by "
+        f"{_percent(inside.value)}."
+    ]
 
 
 def _judge_prototypes(measures: Mapping[str, Measure]) -> list[str]:

@@ -105,6 +105,7 @@ class ExplainedPicture:
             "path_margin": one.margin,
             "path": [self._step_to_dict(step) for step in self.path],
             "cautions": list(one.cautions),
+            "warnings": list(self.warnings),
             "probabilities": dict(zip(names, one.probabilities, strict=True)),
             "soft_prediction": names[one.soft_prediction],
             "runner_up": self.runner_up,
@@ -379,8 +380,13 @@ def _explain_all(
     on_paths = [branches_on_paths(one.explanation) for one in explained]
     # A deep tree has hundreds of prototypes; a path comes by a few.
     shown = read_prototypes(tree_run.run, branches=set().union(*on_paths))
+    doubts = (tree_run.read_result() or {}).get("doubts", ())
     return tuple(
-        replace(one, prototypes=tuple(each for each in shown if each.branch in branches))
+        replace(
+            one,
+            prototypes=tuple(each for each in shown if each.branch in branches),
+            warnings=(*doubts, *one.warnings),
+        )
         for one, branches in zip(explained, on_paths, strict=True)
     )
 

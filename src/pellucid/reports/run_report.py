@@ -15,6 +15,7 @@ from torch import Tensor
 from pellucid.data import LabelledData, Problem
 from pellucid.evaluation.accuracy import Proportion, TreeEvaluation
 from pellucid.evaluation.explanations import ExplanationEvaluation
+from pellucid.evaluation.findings import LOW_FIDELITY
 from pellucid.prototree import FittedTree, explain
 from pellucid.reports.contents import AccuracyRow, ExplainedImage, LeafVisits, TreeReport
 from pellucid.reports.interactive.view_data import FEW_PROTOTYPES
@@ -217,35 +218,15 @@ def list_facts(
 
 
 def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -> tuple[str, ...]:
-    """Return what a reader must know before believing the page."""
-    found = []
-    if figures.status == "diverged" and figures.best_epoch < 0:
-        found.append(
-            "Training diverged (a loss was not finite) before the tree was trained for a whole "
-            "epoch, so this page shows where training started, not a model. Use a lower learning "
-            "rate."
-        )
-    elif figures.status == "diverged":
-        found.append(
-            f"Training diverged (a loss was not finite) after {figures.epochs_done} complete "
-            "epochs, and this is the tree as it was then. Use a lower learning rate."
-        )
+    """Return what a reader must know before believing the page, doubts of the tree first."""
+    found = [*list_doubts(data, figures)]
     evaluation = figures.evaluation
     if evaluation is None:
         found.append("There are no test images, so nothing is known about accuracy on new images.")
-    else:
-        labels = data.images.labels[data.splits.test]
-        commonest = Proportion.of(labels == labels.mode().values)
-        if evaluation.greedy.low <= commonest.value:
-            found.append(
-                f"The tree is not shown to do better than always answering the most frequent class "
-                f"({percent(commonest.value)} of the test images). Do not trust its explanations; "
-                "give it more images or more epochs."
-            )
-        if evaluation.greedy.total < _SMALL_TEST_SET:
-            found.append(
-                f"Only {_count(evaluation.greedy.total, 'test image')}: the intervals are wide."
-            )
+    elif evaluation.greedy.total < _SMALL_TEST_SET:
+        found.append(
+            f"Only {_count(evaluation.greedy.total, 'test image')}: the intervals are wide."
+        )
     is_selected = any("validation_accuracy" in row for row in figures.metrics)
     if not is_selected and len(data.splits.validation) == 0:
         found.append("There are no validation images: the last epoch was kept, not the best one.")
@@ -267,6 +248,45 @@ def list_warnings(fitted: FittedTree, data: LabelledData, figures: RunFigures) -
         found.append(
             f"{number} branches share {_count(len(duplicates), 'patch', 'patches')} as prototype."
         )
+    return tuple(found)
+
+
+def list_doubts(data: LabelledData, figures: RunFigures) -> tuple[str, ...]:
+    """Return why no explanation of this tree should be trusted, if so; pages of one picture say it.
+
+    Args:
+        data: Whose test images ``figures`` are of.
+        figures: What was measured.
+    """
+    found = []
+    if figures.status == "diverged" and figures.best_epoch < 0:
+        found.append(
+            "Training diverged (a loss was not finite) before the tree was trained for a whole "
+            "epoch, so this page shows where training started, not a model. Use a lower learning "
+            "rate."
+        )
+    elif figures.status == "diverged":
+        found.append(
+            f"Training diverged (a loss was not finite) after {figures.epochs_done} complete "
+            "epochs, and this is the tree as it was then. Use a lower learning rate."
+        )
+    evaluation = figures.evaluation
+    if evaluation is not None:
+        labels = data.images.labels[data.splits.test]
+        commonest = Proportion.of(labels == labels.mode().values)
+        if evaluation.greedy.low <= commonest.value:
+            found.append(
+                f"The tree is not shown to do better than always answering the most frequent class "
+                f"({percent(commonest.value)} of the test images). Do not trust its explanations; "
+                "give it more images or more epochs."
+            )
+        fidelity = evaluation.fidelity_greedy
+        if fidelity.value < LOW_FIDELITY:
+            found.append(
+                "The path that is shown is not always the reason: for "
+                f"{percent(1 - fidelity.value)} of the test images the whole tree, which weighs "
+                "all paths, answers with another class. Look at what all leaves together answer."
+            )
     return tuple(found)
 
 

@@ -29,7 +29,7 @@ def write_distance(value: float) -> str:
 def write_measure(value: float, unit: str) -> str:
     """Return a measure in its unit: a ``share`` or ``relative change`` in percent."""
     if unit in ("share", "relative change"):
-        text = percent(value)
+        text = percent(round(value, 3) + 0.0)  # no -0.0
     else:
         text = f"{value:.1f}" if unit == "count" else f"{value:.2f}"
     return text.replace("-", "\N{MINUS SIGN}")

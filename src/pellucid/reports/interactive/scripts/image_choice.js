@@ -3,7 +3,7 @@
 function createImageChoice(app, host) {
   const { tree } = app;
   const strip = html("fieldset", { class: "images" }, host);
-  html("legend", {}, strip, "Follow an image");
+  html("legend", {}, strip, "Follow an image (✓ right and ✗ wrong ones are chosen, not in proportion)");
   const row = html("div", {}, strip);
   const tools = html("div", { class: "tools" }, host);
   const mode = segments(tools, "Answer by", [["greedy", "one path"], ["soft", "all paths, mixed"]],

@@ -99,7 +99,7 @@ function createNodePanel(app, panel) {
     const same = shown.neighbors.filter((near) => near.class === shown.class).length;
     const note = html("p", { class: "note" }, panel, `${same} of ${shown.neighbors.length} from class `);
     html("span", { class: "name" }, note, shown.class);
-    drawPatches(shown.neighbors, "training patch");
+    drawPatches(shown.neighbors, "training patch", (distance) => `distance ${writeDistance(distance)}`);
   }
 
   /* From most to least similar: the nearest alone would hide a second meaning. */
@@ -109,16 +109,17 @@ function createNodePanel(app, panel) {
     const count = passing.slice(passing.length / 2).reduce((sum, images) => sum + images, 0);
     html("p", { class: "note" }, panel, `${shown.found_in.length} of ${writeCount(count, "test image")} `
       + "that go “present” here, evenly from the most to the least similar. Do all show the same thing?");
-    drawPatches(shown.found_in, "patch of a test image");
+    drawPatches(shown.found_in, "patch of a test image",
+      (distance) => `similarity ${writeSimilarity(Math.exp(-distance))}`);
   }
 
-  function drawPatches(patches, what) {
+  function drawPatches(patches, what, describeNearness) {
     const list = html("ul", { class: "neighbors" }, panel);
     for (const near of patches) {
       const item = html("li", {}, list);
       showPair(item, near, near.box, 54, `${what}, class ${near.class},`);
       html("span", { class: "name", title: `${near.class}, ${near.image}` }, item, near.class);
-      html("span", { class: "note" }, item, writeDistance(near.distance));
+      html("span", { class: "note" }, item, describeNearness(near.distance));
     }
   }
 
