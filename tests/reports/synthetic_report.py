@@ -22,6 +22,7 @@ from pellucid.reports.contents import (
     TrustRow,
     TrustTable,
 )
+from pellucid.reports.interactive.view_data import FEW_PROTOTYPES
 
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -100,6 +101,7 @@ def make_report(
         passing = generator.binomial(everywhere, 0.3)
         return SimilarityHistogram(tuple(everywhere.tolist()), tuple(passing.tolist()))
 
+    shown = neighbors if count <= FEW_PROTOTYPES else 0
     prototypes = tuple(
         PrototypePicture(
             branch,
@@ -108,7 +110,7 @@ def make_report(
             neighbors=tuple(
                 NearbyPatch(*patch(), distance=0.05 * rank) for rank in range(neighbors)
             ),
-            found_in=tuple(NearbyPatch(*patch(), distance=0.1 * rank) for rank in range(neighbors)),
+            found_in=tuple(NearbyPatch(*patch(), distance=0.1 * rank) for rank in range(shown)),
             duplicates=(0,) if branch == count - 1 and count > 1 else (),
             histogram=histogram(),
         )
