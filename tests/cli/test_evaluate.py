@@ -40,6 +40,22 @@ def test_evaluate_other_folder_of_one_picture_a_class_works(
     assert not any("validation" in caution for caution in outcome.json["cautions"])
 
 
+@pytest.mark.parametrize("options", [[], ["--explanations"]])
+def test_evaluate_other_folder_of_one_class_works(pellucid, finished_run, tmp_path, options):
+    other = make_photos(tmp_path / "new", classes=("dog",), count=6, seed=1)
+    outcome = pellucid("evaluate", finished_run, other, "--json", *options)
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["test"]["images"] == 6
+    said = [*outcome.json["cautions"], *outcome.json.get("explanations", {}).get("findings", [])]
+    assert not any("not shown to do better" in sentence for sentence in said)
+
+
+def test_evaluate_other_folder_of_one_foreign_class_is_named(pellucid, finished_run, tmp_path):
+    outcome = pellucid("evaluate", finished_run, make_photos(tmp_path / "new", classes=("cow",)))
+    assert outcome.code == 3
+    assert "class 'cow' is none of the tree's" in outcome.err
+
+
 def test_evaluate_other_folder_counts_classes_as_the_tree_does(pellucid, finished_run, tmp_path):
     whole = make_photos(tmp_path / "whole", count=4, seed=1)
     parts = [tmp_path / name for name in ("without_cat", "without_owl")]

@@ -51,6 +51,7 @@ def read_folder(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.2,
     strict: bool = False,
+    fewest_classes: int = 2,
     quiet: bool = False,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
 ) -> FolderData:
@@ -66,12 +67,13 @@ def read_folder(
         validation_fraction: Share of the images outside the test split.
         test_fraction: Share of the images (of train) that are cut for test.
         strict: Refuse a folder with any problem instead of leaving bad files out.
+        fewest_classes: 2, or 1 where nothing is to be trained.
         quiet: No progress bar on stderr.
         memory_limit_bytes: Hold at most this much in memory, else stream.
 
     Raises:
         UsageError: ``root`` is not a folder.
-        DataError: Fewer than two classes are usable, or ``strict`` and something is wrong.
+        DataError: Fewer than ``fewest_classes`` are usable, or ``strict`` and something is wrong.
     """
     listing = list_folder(root)
     size = image_size or choose_image_size(listing.files)
@@ -81,7 +83,7 @@ def read_folder(
         examined = _examine_into(pixels, listing, quiet=quiet)
     else:
         examined = examine_folder(listing, quiet=quiet)
-    _refuse(examined.report, strict=strict)
+    _refuse(examined.report, strict=strict, fewest_classes=fewest_classes)
 
     class_names = sorted(examined.report.images)
     number = {name: index for index, name in enumerate(class_names)}
@@ -161,10 +163,10 @@ def _examine_into(pixels: Tensor, listing: FolderListing, *, quiet: bool) -> Fol
     return examine_folder(listing, sink=keep, quiet=quiet)
 
 
-def _refuse(report: FolderReport, *, strict: bool) -> None:
+def _refuse(report: FolderReport, *, strict: bool, fewest_classes: int) -> None:
     problems: tuple[Problem, ...] = report.problems
     layout = next((problem for problem in problems if problem.kind == "layout"), None)
-    if layout is not None:
+    if layout is not None and len(report.images) < fewest_classes:
         others = [problem for problem in problems if problem.rejects]
         listed = f" Files that cannot be used: {_name_some(others)}." if others else ""
         raise DataError(f"{report.path} cannot be used: {layout.detail}{listed}")

@@ -50,6 +50,7 @@ def load_data(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.2,
     strict: bool = False,
+    fewest_classes: int = 2,
     sha256: str | None = None,
     cache: Path | None = None,
     quiet: bool = False,
@@ -74,6 +75,7 @@ def load_data(
         test_fraction: Share of all images, in [0, 1).
         strict: Refuse a folder in which anything is wrong; by default bad files are left out and
             listed in ``rejected``.
+        fewest_classes: Refuse a folder with fewer; 1 for pictures that only judge a model.
         sha256: Checksum of an archive that is not CIFAR-10 itself but in its format.
         cache: Where CIFAR-10 is kept; by default $PELLUCID_CACHE or the user's cache folder.
         quiet: No progress bars on stderr.
@@ -122,6 +124,7 @@ def load_data(
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         strict=strict,
+        fewest_classes=fewest_classes,
         quiet=quiet,
     )
     return LabelledData(

@@ -254,10 +254,13 @@ def _measure_curves(
     return measure_curves(areas, by_chance, seed=seed)
 
 
-def _guess(data: LabelledData) -> float:
-    """Return the share of the commonest class among all test images: what guessing it would get."""
-    labels = data.images.labels[data.splits.test]
-    return float(labels.bincount().max()) / len(labels)
+def _guess(data: LabelledData) -> float | None:
+    """Return the share of the commonest class among all test images: what guessing it would get.
+
+    None where all are of one class: answering it always would be no guess.
+    """
+    counts = data.images.labels[data.splits.test].bincount()
+    return float(counts.max() / counts.sum()) if (counts > 0).sum() > 1 else None
 
 
 def _choose(indices: Tensor, count: int, seed: int) -> Tensor:

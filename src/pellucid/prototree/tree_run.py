@@ -298,7 +298,7 @@ class TreeRun:
         Raises:
             DataError: a class of ``data`` is none of the tree's.
         """
-        other = load_data(data, image_size=image_size, quiet=quiet)
+        other = load_data(data, image_size=image_size, fewest_classes=1, quiet=quiet)
         if other.images.digest == self.run.environment.get("data_digest"):
             return self.load_data(quiet=True)
         images = renumber_classes(other.images, class_names)

@@ -274,7 +274,7 @@ def list_doubts(data: LabelledData, figures: RunFigures) -> tuple[str, ...]:
     if evaluation is not None:
         labels = data.images.labels[data.splits.test]
         commonest = Proportion.of(labels == labels.mode().values)
-        if evaluation.greedy.low <= commonest.value:
+        if evaluation.greedy.low <= commonest.value < 1:  # of one class alone nothing is shown
             found.append(
                 f"The tree is not shown to do better than always answering the most frequent class "
                 f"({percent(commonest.value)} of the test images). Do not trust its explanations; "
