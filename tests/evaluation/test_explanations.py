@@ -260,10 +260,12 @@ def test_evaluate_explanations_logits_for_probabilities_are_refused():
         ({"similarity": [[1.0]] * 4}, r"similarity of match\(\) .* got a list"),
         ({"boxes": torch.tensor([0, 0, 33, 32]).expand(4, 1, 4)}, r"got \[0, 0, 33, 32\]"),
         ({"boxes": torch.tensor([5, 5, 5, 9]).expand(4, 1, 4)}, r"not empty, got \[5, 5, 5, 9\]"),
+        ({"boxes": torch.tensor([0.0, 0, 9, 9]).expand(4, 1, 4)}, "must be whole px, got torch.fl"),
+        ({"present": torch.ones(4, 1)}, "present of match.* must be bool, got torch.float32"),
         ({"present": torch.ones(1, 1, dtype=torch.bool)}, r"present of match\(\) .* got \(1, 1\)"),
         (
             {"centers_px": torch.full((4, 1, 2), torch.inf)},
-            "middles of match.* with NaN or infinity",
+            "centers_px of match.* with NaN or infinity",
         ),
     ],
 )
@@ -279,6 +281,31 @@ def test_evaluate_explanations_bad_match_of_a_model_is_refused(changes, said):
     data = few_creatures()
     with pytest.raises(UsageError, match=said):
         evaluate_explanations(Matching(data), data, images=4, quiet=True)
+
+
+def test_evaluate_explanations_match_that_is_no_matches_is_refused():
+    class Matching(PartsModel):
+        prototype_count = 1
+
+        def match(self, images):
+            return torch.ones(len(images), 1)
+
+    data = few_creatures()
+    with pytest.raises(UsageError, match="must return Matches, got a Tensor"):
+        evaluate_explanations(Matching(data), data, images=4, quiet=True)
+
+
+def test_evaluate_explanations_answers_with_gradients_and_of_half_precision_are_taken():
+    class Learning(PartsModel):
+        def probabilities(self, images):
+            return super().probabilities(images).bfloat16().requires_grad_()
+
+        def importance(self, images, classes):
+            return super().importance(images, classes).requires_grad_()
+
+    data = few_creatures()
+    found = evaluate_explanations(Learning(data), data, images=4, quiet=True)
+    assert found["accuracy"].value is not None
 
 
 def test_evaluate_explanations_curves_are_of_images_of_all_classes(monkeypatch):

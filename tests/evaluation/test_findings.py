@@ -107,6 +107,28 @@ def test_list_findings_of_few_images_say_so_first():
     assert found[0].startswith("Only 19 test images could be measured")
 
 
+def test_list_findings_of_values_without_an_interval_praise_nothing():
+    few = Definition("", "", "higher", "correlation", "")
+    found = list_findings(
+        {
+            **measures(),
+            "single_deletion": few.of(0.9, None, None, total=2, chance=0.3),
+            "background_changes_answer": few.of(0.0, None, None, total=2),
+        },
+        is_tree=True,
+    )
+    assert "Too few images were measured to tell whether this tree looks at the" in found[0]
+    assert "changes 0 % of its answers." in found[0]
+    assert not any("does matter" in finding or "not depend" in finding for finding in found)
+
+
+def test_list_findings_wide_interval_leaves_the_background_open():
+    wide = Definition("", "", "lower", "share", "").of(0.05, 0.01, 0.24, total=20)
+    found = list_findings({**measures(), "background_changes_answer": wide}, is_tree=True)
+    assert found[0].startswith("Too few images were measured to tell")
+    assert "5.0 % of its answers (95 % interval 1.0 % to 24 %)." in found[0]
+
+
 def test_list_findings_projection_within_chance_is_no_finding():
     drop = Definition("", "", "lower", "share", "").of(0.05, -0.07, 0.2, total=40)
     found = list_findings({**measures(), "projection_drop": drop}, is_tree=True)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.nn.functional import conv2d
 
 from pellucid import UsageError
 from pellucid.evaluation.replacements import REPLACEMENTS, blur, replacement_pixels
@@ -48,9 +49,17 @@ def test_replacement_pixels_unknown_name_is_refused():
         replacement_pixels("black", some_images(), generator=seeded())
 
 
-def test_blur_stays_on_the_device_of_the_images():
+def test_blur_stays_on_the_device_of_the_images(monkeypatch):
+    weights = []
+
+    def seeing(images, weight, **options):
+        weights.append(weight.device.type)
+        return conv2d(images, weight, **options)
+
+    monkeypatch.setattr("pellucid.evaluation.replacements.conv2d", seeing)
     found = blur(torch.empty(2, 3, 8, 11, dtype=torch.uint8, device="meta"), deviation_px=1.3)
     assert (found.device.type, found.shape) == ("meta", (2, 3, 8, 11))
+    assert weights == ["meta", "meta"]
 
 
 def test_blur_equals_plain_loops():

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.evaluation.measure import Measure
 from pellucid.reports.trust import tabulate_trust
-from pellucid.reports.wording import write_measure
+from pellucid.reports.wording import percent, write_measure
 
 
 def _measure(name: str, value: float | None, note: str) -> Measure:
@@ -28,6 +30,11 @@ def test_tabulate_trust_keeps_order_and_groups_what_was_not_measured():
     assert [(row.label, row.value, row.chance) for row in table.rows] == [("b", 0.25, 0.5)]
     assert table.unmeasured == (("no parts", ("a", "c")), ("no tree", ("d",)))
     assert table.findings == ("Look out.",)
+
+
+@pytest.mark.parametrize("value", [1 / 80, 0.0125, -0.0004, 0.9995])
+def test_write_measure_share_reads_as_the_same_share_elsewhere(value):
+    assert write_measure(value, "share") == percent(value)
 
 
 def test_write_measure_follows_the_unit():

@@ -45,7 +45,12 @@ def test_write_verdict_one_picture_is_not_counted(distance, said):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.977777, "97.8\N{NO-BREAK SPACE}%"), (None, "not measured"), (float("nan"), "not measured")],
+    [
+        (0.977777, "97.8\N{NO-BREAK SPACE}%"),
+        (-1e-5, "0.0\N{NO-BREAK SPACE}%"),
+        (None, "not measured"),
+        (float("nan"), "not measured"),
+    ],
 )
 def test_percent_value_is_written_as_people_do(value, text):
     assert percent(value) == text

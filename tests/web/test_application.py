@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from benchmarks.hostile_uploads import NAMES, draw_uploads, make_body, make_bomb, sound_pictures
+from pellucid.data.pictures import PictureError
 from pellucid.web.application import LocalPage
+from tests.web.coroutines import run
 
 PORT = 8000
 URL = f"http://127.0.0.1:{PORT}"
@@ -95,6 +100,41 @@ def test_explain_name_is_shown_and_opens_nothing(client, photo, name, monkeypatc
     assert response.status_code == 200
     assert response.json()["name"].isprintable()
     assert opened == []
+
+
+def test_explain_error_of_work_that_nobody_waits_for_is_not_printed(stand_in, photo):
+    begun, released = threading.Event(), threading.Event()
+
+    def fail(content: bytes, name: str):
+        begun.set()
+        released.wait(20)
+        raise PictureError(name, "truncated", "it is cut off")
+
+    page = LocalPage(stand_in(fail), max_file_bytes=MEGABYTE)
+    kind, body = make_body(photo)
+    complaints = []
+
+    async def ask_and_leave():
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+        told = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive():
+            if told:
+                return told.pop()
+            await asyncio.to_thread(begun.wait, 20)
+            return {"type": "http.disconnect"}
+
+        headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
+        request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+        answer = await page.explain(request)
+        released.set()
+        await asyncio.to_thread(page._worker.shutdown)
+        await asyncio.sleep(0)
+        gc.collect()
+        return answer.status_code
+
+    assert run(ask_and_leave()) == 400
+    assert complaints == []
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1", "127.0.0.1:80"])

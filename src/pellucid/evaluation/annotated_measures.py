@@ -21,6 +21,7 @@ from pellucid.evaluation.background import (
     measure_independence,
     measure_prototypes_there,
 )
+from pellucid.evaluation.checked_answers import ask_matches, ask_probabilities
 from pellucid.evaluation.consistency import (
     CONSISTENCY,
     STABILITY,
@@ -185,7 +186,7 @@ def _answer_before_others(
     columns = []
     for background in range(1, BACKGROUNDS + 1):
         pixels = images.with_background(indices, background)
-        columns.append(model.probabilities(pixels).argmax(1).numpy())
+        columns.append(ask_probabilities(model, pixels).argmax(1).numpy())
         tick(len(indices))
     return np.stack(columns, axis=1)
 
@@ -199,7 +200,7 @@ def _measure_prototypes(
 ) -> tuple[Measure, ...]:
     if matches is None or not isinstance(model, PrototypeModel):
         return tuple(each.unknown("only models with prototypes have it") for each in _OF_PROTOTYPES)
-    noisy = model.match(add_noise(pixels, seed=seed))
+    noisy = ask_matches(model, add_noise(pixels, seed=seed))
     return (
         measure_prototypes_there(matches, changed.creature),
         *measure_purity(matches, changed.part_masks, seed=seed),

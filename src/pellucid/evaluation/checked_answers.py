@@ -1,15 +1,19 @@
-"""What a model answers, refused in words where a measure of it would mean nothing."""
+"""What a model answers, refused in words where a measure of it would mean nothing.
+
+The tensors returned carry no gradient and are of single precision at least.
+"""
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from pellucid._checks import UsageError
 from pellucid.evaluation.explained_model import ExplainedModel, Matches, PrototypeModel
 
-_TOLERANCE = 1e-3
-"""By which probabilities may miss 0 and 1: half precision does."""
+_TOLERANCE = 1e-2
+"""By which probabilities may miss 0 and 1: those of bfloat16, added up, miss it by nearly this."""
 
 
 def ask_probabilities(
@@ -23,7 +27,7 @@ def ask_probabilities(
     found = model.probabilities(images)
     shape = (len(images), len(model.class_names))
     what = f"probabilities of model {model.name!r}"
-    _check_tensor(what, found, shape, "Return one row an image and one column a class.")
+    found = _check_tensor(what, found, shape, "Return one row an image and one column a class.")
     sums = found.double().sum(1)
     if found.min() < -_TOLERANCE or (sums - 1).abs().max() > _TOLERANCE:
         raise UsageError(
@@ -60,10 +64,27 @@ def ask_matches(model: PrototypeModel, images: UInt8[Tensor, "batch 3 height wid
     what = f"of match() of model {model.name!r}"
     shape = (len(images), model.prototype_count)
     remedy = "Return one row an image and one column a prototype."
-    _check_tensor(f"similarity {what}", found.similarity, shape, remedy)
-    _check_tensor(f"present {what}", found.present, shape, remedy)
-    _check_tensor(f"boxes {what}", found.boxes, (*shape, 4), remedy)
-    _check_tensor(f"middles {what}", found.middles, (*shape, 2), remedy)
+    if not isinstance(found, Matches):
+        raise UsageError(
+            f"match() of model {model.name!r} must return Matches, got a {type(found).__name__}. "
+            "Put the four tensors into pellucid.evaluation.Matches."
+        )
+    found = Matches(
+        similarity=_check_tensor(f"similarity {what}", found.similarity, shape, remedy),
+        boxes=_check_tensor(f"boxes {what}", found.boxes, (*shape, 4), remedy),
+        present=_check_tensor(f"present {what}", found.present, shape, remedy),
+        centers_px=None
+        if found.centers_px is None
+        else _check_tensor(f"centers_px {what}", found.centers_px, (*shape, 2), remedy),
+    )
+    if found.present.dtype != torch.bool:
+        raise UsageError(
+            f"present {what} must be bool, got {found.present.dtype}. Compare with a threshold."
+        )
+    if found.boxes.is_floating_point():
+        raise UsageError(
+            f"boxes {what} must be whole px, got {found.boxes.dtype}. Round them and call long()."
+        )
     top, left, bottom, right = found.boxes.unbind(2)
     height, width = images.shape[2:]
     is_inside = (top >= 0) & (left >= 0) & (bottom <= height) & (right <= width)
@@ -90,5 +111,7 @@ def _check_tensor(what: str, found: Tensor, shape: tuple[int, ...], remedy: str)
     elif not found.isfinite().all():
         got = f"{tuple(found.shape)} with NaN or infinity"
     else:
-        return found
+        if found.is_floating_point():  # NumPy knows no bfloat16
+            found = found.to(torch.promote_types(found.dtype, torch.float32))
+        return found.detach()
     raise UsageError(f"{what} must be a finite tensor {shape} on the CPU, got {got}. {remedy}")

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pellucid.evaluation.checked_answers import ask_probabilities
 from pellucid.evaluation.explained_model import ExplainedModel
 from pellucid.evaluation.measure import Definition, Measure
 from pellucid.evaluation.part_interventions import Tick
@@ -62,7 +63,7 @@ def curve_areas(
         is_replaced = rank < round(step / STEPS * pixels)
         for number, (first, last) in enumerate(((images, mean), (blurred, images))):
             mixed = torch.where(is_replaced, last, first)
-            points[number].append(model.probabilities(mixed)[rows, classes].double())
+            points[number].append(ask_probabilities(model, mixed)[rows, classes].double())
             tick(len(images))
     whole = points[0][0]
     deletion, insertion = (torch.trapezoid(torch.stack(p), dim=0) / STEPS / whole for p in points)

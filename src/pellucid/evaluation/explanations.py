@@ -260,7 +260,7 @@ def _guess(data: LabelledData) -> float | None:
     None where all are of one class: answering it always would be no guess.
     """
     counts = data.images.labels[data.splits.test].bincount()
-    return float(counts.max() / counts.sum()) if (counts > 0).sum() > 1 else None
+    return int(counts.max()) / int(counts.sum()) if (counts > 0).sum() > 1 else None
 
 
 def _choose(indices: Tensor, count: int, seed: int) -> Tensor:

@@ -62,7 +62,7 @@ def list_findings(
         grave.insert(
             0,
             f"Only {images} test image{'' if images == 1 else 's'} could be measured: what follows "
-            "is said of few, so look at the intervals.",
+            "may be chance. Look at the intervals, or measure more images.",
         )
     return (*grave, *calm)
 
@@ -105,6 +105,8 @@ def _judge_importance(correlation: Measure) -> tuple[list[str], list[str]]:
     )
     if correlation.value < _LOW_CORRELATION or _is_guessing(correlation):
         return [f"What is called important is a weak guide to what matters: {agreement}"], []
+    if correlation.low is None:
+        return [], []  # too few values to praise
     return [], [f"What is called important does matter: {agreement}"]
 
 
@@ -136,6 +138,12 @@ def _judge_background(measures: Mapping[str, Measure], what: str) -> tuple[list[
             f"Many prototypes show background: {lying}, though another background changes only "
             f"{_percent(changed.value)} of the answers. Questions about them tell a reader little."
         )
+    if changed.high is None or changed.high >= _MANY_ANSWERS:
+        return [
+            *grave,
+            f"Too few images were measured to tell whether this {what} looks at the background: "
+            f"another one changes {_percent(changed.value)} of its answers{interval}.",
+        ], []
     return grave, [
         f"This {what} does not depend on the background: another one changes "
         f"{_percent(changed.value)} of its answers{interval}."

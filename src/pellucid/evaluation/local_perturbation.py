@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pellucid.evaluation.checked_answers import ask_matches
 from pellucid.evaluation.explained_model import Matches, PrototypeModel
 from pellucid.evaluation.measure import Definition, Measure
 from pellucid.evaluation.part_interventions import Tick
@@ -96,7 +97,7 @@ def perturb_boxes(
                 plain, changed = images[image[rows]], other[image[rows]]
                 for side, is_kept in enumerate((inside, ~inside)):
                     mixed = torch.where(is_kept, plain, changed)
-                    found = model.match(mixed).similarity
+                    found = ask_matches(model, mixed).similarity
                     columns[2 * place + side, rows.numpy(), number] = found.gather(
                         1, prototype[rows, None]
                     )[:, 0]

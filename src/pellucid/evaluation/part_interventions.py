@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pellucid.data import Creatures
+from pellucid.evaluation.checked_answers import ask_probabilities
 from pellucid.evaluation.explained_model import ExplainedModel
 
 Tick = Callable[[int], None]
@@ -94,7 +95,9 @@ def _intervene_some(
     for kept in range(2**count):
         absent = torch.tensor([not kept >> part & 1 for part in range(count)])
         answers.append(
-            model.probabilities(images.render(indices, variants=variants.masked_fill(absent, -1)))
+            ask_probabilities(
+                model, images.render(indices, variants=variants.masked_fill(absent, -1))
+            )
         )
         tick(len(indices))
     by_kept_parts = torch.stack(answers, dim=1)
@@ -106,7 +109,7 @@ def _intervene_some(
         there = is_visible[:, number]
         if there.any():
             pixels = images.without_objects(indices[there], [number])
-            without_object[there, number] = model.probabilities(pixels)
+            without_object[there, number] = ask_probabilities(model, pixels)
         tick(len(indices))
     return (
         by_kept_parts,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.data import LabelledData
+from pellucid.evaluation.checked_answers import ask_probabilities
 from pellucid.evaluation.explained_model import ExplainedModel, Matches, TreeExplainer
 from pellucid.evaluation.measure import Definition, Measure
 
@@ -97,7 +98,7 @@ def measure_class_coverage(
     if isinstance(model, TreeExplainer):
         answers = model.greedy_predictions(images)[0].numpy()
     else:
-        answers = model.probabilities(images).argmax(1).numpy()
+        answers = ask_probabilities(model, images).argmax(1).numpy()
     there = np.unique(labels)
     is_answered = np.isin(there, answers)
     missing = tuple(model.class_names[label] for label in there[~is_answered])

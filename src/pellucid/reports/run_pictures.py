@@ -18,9 +18,9 @@ from pellucid.reports.contents import (
     NearbyPatch,
     PrototypePicture,
 )
+from pellucid.reports.interactive.view_data import source_side_px
 
-_FEW_PROTOTYPES = 64
-_SIDE_PX, _MANY_SIDE_PX = 448, 224
+_SIDE_PX = 448
 
 
 def picture_prototypes(
@@ -31,7 +31,7 @@ def picture_prototypes(
     The distance shown is measured anew between the prototype and the patch in the box; it is not
     how far the prototype moved to get there.
     """
-    pictures = pictures or SourcePictures(images, shown_side_px(fitted))
+    pictures = pictures or SourcePictures(images, source_side_px(fitted.tree.topology.branches))
     same = {branch: group for group in fitted.duplicates() for branch in group}
     distances = _measure_source_distances(fitted, images)
     found = []
@@ -171,11 +171,6 @@ class SourcePictures:
         picture = self.get(source.image)
         box = fitted.patch_box(source.row, source.column)
         return picture, scale_box(box, fitted.image_size, picture.shape[:2])
-
-
-def shown_side_px(fitted: FittedTree) -> int:
-    """Return the longest side at which source pictures are kept: less for a large tree."""
-    return _SIDE_PX if fitted.tree.topology.branches <= _FEW_PROTOTYPES else _MANY_SIDE_PX
 
 
 @torch.no_grad()

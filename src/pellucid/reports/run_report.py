@@ -18,13 +18,12 @@ from pellucid.evaluation.explanations import ExplanationEvaluation
 from pellucid.evaluation.findings import LOW_FIDELITY
 from pellucid.prototree import FittedTree, explain
 from pellucid.reports.contents import AccuracyRow, ExplainedImage, LeafVisits, TreeReport
-from pellucid.reports.interactive.view_data import FEW_PROTOTYPES
+from pellucid.reports.interactive.view_data import FEW_PROTOTYPES, source_side_px
 from pellucid.reports.run_pictures import (
     SourcePictures,
     picture_explanation,
     picture_patches,
     picture_prototypes,
-    shown_side_px,
 )
 from pellucid.reports.similarity_counts import count_similarities
 from pellucid.reports.trust import tabulate_trust
@@ -82,7 +81,7 @@ def make_tree_report(
             least 6 and at most 20.
         wrong: How many answered wrong.
     """
-    pictures = SourcePictures(data.images, shown_side_px(fitted))
+    pictures = SourcePictures(data.images, source_side_px(fitted.tree.topology.branches))
     if right is None:
         right = min(max(_FEWEST_RIGHT, len(fitted.class_names)), _MOST_RIGHT)
     prototypes = picture_prototypes(fitted, data.images, pictures=pictures)

@@ -16,7 +16,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     """Return a share in [0, 1] as ``97.8 %``; "not measured" for None or NaN."""
     if value is None or not math.isfinite(value):
         return "not measured"
-    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
+    return f"{100 * value:z.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def write_distance(value: float) -> str:
@@ -29,9 +29,9 @@ def write_distance(value: float) -> str:
 def write_measure(value: float, unit: str) -> str:
     """Return a measure in its unit: a ``share`` or ``relative change`` in percent."""
     if unit in ("share", "relative change"):
-        text = percent(round(value, 3) + 0.0)  # no -0.0
+        text = percent(value)
     else:
-        text = f"{value:.1f}" if unit == "count" else f"{value:.2f}"
+        text = f"{value:z.1f}" if unit == "count" else f"{value:z.2f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

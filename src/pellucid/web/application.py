@@ -154,6 +154,7 @@ class LocalPage:
         self._memory.take(held)
         work = self._worker.submit(self._model.answer, upload.content, upload.name)
         answer = asyncio.wrap_future(work)
+        answer.add_done_callback(_look_at_error)
         left = asyncio.ensure_future(_wait_until_gone(request))
         try:
             await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -168,6 +169,12 @@ class LocalPage:
             work.cancel()  # what has not begun need not be done for somebody who has gone
             left.cancel()
             self._memory.give_back(held)
+
+
+def _look_at_error(answer: asyncio.Future[Any]) -> None:
+    """Keep asyncio from printing an error of work that nobody waits for any more."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def _wait_until_gone(request: Request) -> None:

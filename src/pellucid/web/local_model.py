@@ -104,7 +104,10 @@ def _make_report_without_data(run: TreeRun, fitted: FittedTree, reason: str) -> 
         right_child=np.asarray(topology.right),
         leaf_distributions=fitted.tree.leaf_log_distributions().exp().detach().cpu().numpy(),
         prototypes=read_prototypes(run.run),
-        warnings=(f"The page shows no test images and no accuracy: {reason}",),
+        warnings=(
+            *(run.read_result() or {}).get("doubts", ()),
+            f"The page shows no test images and no accuracy: {reason}",
+        ),
     )
 
 

@@ -24,7 +24,7 @@ _DIGITS = 9  # significant: what a float32 holds
 
 
 def source_side_px(prototypes: int) -> int:
-    """Return the longest side at which the source pictures of so many prototypes are embedded."""
+    """Return the longest side at which the source pictures of so many prototypes are kept."""
     return 448 if prototypes <= FEW_PROTOTYPES else 224
 
 

@@ -76,7 +76,7 @@ function createNodePanel(app, panel) {
       showHistogram(panel, shown.histogram, app.shownImages().map((index, i) => (
         { similarity: app.images[index].similarities[branch], kind: i ? "second" : "first" })));
     }
-    if (shown?.found_in.length) drawFoundIn(shown);
+    if (shown?.histogram && shown.found_in.length) drawFoundIn(shown);
     if (shown?.neighbors.length) drawNeighbors(shown);
   }
 
@@ -107,8 +107,11 @@ function createNodePanel(app, panel) {
     html("h4", {}, panel, "Where test images have it");
     const { passing } = shown.histogram;
     const count = passing.slice(passing.length / 2).reduce((sum, images) => sum + images, 0);
-    html("p", { class: "note" }, panel, `${shown.found_in.length} of ${writeCount(count, "test image")} `
-      + "that go “present” here, evenly from the most to the least similar. Do all show the same thing?");
+    const some = shown.found_in.length < count;
+    const said = count === 1 ? "The only test image that goes “present” here."
+      : `${some ? `${shown.found_in.length} of` : "All"} ${count} test images that go “present” here, `
+        + `${some ? "evenly " : ""}from the most to the least similar. Do all show the same thing?`;
+    html("p", { class: "note" }, panel, said);
     drawPatches(shown.found_in, "patch of a test image",
       (distance) => `similarity ${writeSimilarity(Math.exp(-distance))}`);
   }
